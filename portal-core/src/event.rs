@@ -1,0 +1,164 @@
+//! What happens on a stream: the events that apps receive, in the form they are stored in.
+
+use nostr::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use crate::primitives::{ErrorCode, StreamId, Timestamp};
+use crate::protocol::auth::AuthStatus;
+use crate::protocol::subscription::RecurringPaymentResponse;
+use crate::protocol::ticket::CashuStatus;
+
+/// One entry of a stream's durable log. Indices start at 0 and have no gaps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamEvent {
+    /// The stream.
+    pub stream: StreamId,
+    /// The place in the stream.
+    pub index: u64,
+    /// When it was written, in milliseconds since the Unix epoch.
+    pub at_millis: u64,
+    /// What happened.
+    pub body: PortalEvent,
+}
+
+/// What happened. The JSON form (`type` and members) is that of the 0.3 notifications and the
+/// 0.4 events; both dialects of the daemon send it as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PortalEvent {
+    /// Someone opened the handshake URL.
+    KeyHandshake {
+        /// Who: the author of the event.
+        main_key: PublicKey,
+        /// Where they listen.
+        preferred_relays: Vec<String>,
+    },
+    /// A challenge was answered. Ends the stream.
+    AuthenticateKey {
+        /// Who they are: the main key.
+        user_key: PublicKey,
+        /// The key that signed the answer.
+        recipient: PublicKey,
+        /// The challenge that was answered.
+        challenge: String,
+        /// Yes or no.
+        status: AuthStatus,
+    },
+    /// A payment moved.
+    PaymentStatusUpdate {
+        /// To where.
+        status: PaymentUpdate,
+    },
+    /// A recurring payment request was answered. Ends the stream.
+    RecurringPaymentResponse {
+        /// The answer, with the request id it is for.
+        status: RecurringPaymentResponse,
+    },
+    /// An invoice came. Ends the stream.
+    InvoiceResponse {
+        /// BOLT11.
+        invoice: String,
+        /// 64 hex digits; read from the invoice itself.
+        payment_hash: Option<String>,
+    },
+    /// A request for a token was answered. Ends the stream.
+    CashuResponse {
+        /// The token, or why there is none.
+        status: CashuStatus,
+    },
+    /// A person closed a subscription.
+    ClosedRecurringPayment {
+        /// Why, if they said.
+        reason: Option<String>,
+        /// The subscription.
+        subscription_id: String,
+        /// The key that signed the close.
+        recipient: PublicKey,
+        /// The main key of that key.
+        main_key: PublicKey,
+    },
+    /// A message without an answer (a token, a close) reached relays, or not. Ends the stream.
+    Delivery {
+        /// Relays that accepted it.
+        delivered: Vec<String>,
+        /// Relays that refused it, with their reason.
+        refused: Vec<(String, String)>,
+        /// True when it is still waiting for a relay.
+        queued: bool,
+    },
+    /// The stream ends without what it was for.
+    Error {
+        /// The stable code; `timeout` when nobody answered in time.
+        code: ErrorCode,
+        /// For people.
+        reason: String,
+    },
+}
+
+impl PortalEvent {
+    /// Whether nothing can follow on a stream after this event.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::KeyHandshake { .. } | Self::ClosedRecurringPayment { .. } => false,
+            Self::PaymentStatusUpdate { status } => matches!(status, PaymentUpdate::Paid { .. }),
+            Self::Delivery { queued, .. } => !*queued,
+            Self::AuthenticateKey { .. }
+            | Self::RecurringPaymentResponse { .. }
+            | Self::InvoiceResponse { .. }
+            | Self::CashuResponse { .. }
+            | Self::Error { .. } => true,
+        }
+    }
+}
+
+/// Where a payment stands. The first four repeat what the payer says; `paid` is the wallet's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum PaymentUpdate {
+    /// The person agreed to pay.
+    UserApproved,
+    /// The person's wallet claims to have paid.
+    UserSuccess {
+        /// As claimed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preimage: Option<String>,
+    },
+    /// The person's wallet could not pay.
+    UserFailed {
+        /// Why, if it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The person said no.
+    UserRejected {
+        /// Why, if they said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The money is in the wallet. Nothing follows.
+    Paid {
+        /// Checked against the payment hash.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preimage: Option<String>,
+        /// Present and true when the request had already ended.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        late: bool,
+    },
+    /// The request ended unpaid. Only `paid` (late) can follow.
+    Timeout,
+    /// The request could not be made. Only `paid` (late) can follow.
+    Error {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// The moment an event was written, in whole seconds.
+impl StreamEvent {
+    /// When it was written, in whole seconds.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        Timestamp::from_secs(self.at_millis / 1000)
+    }
+}

@@ -1,0 +1,151 @@
+//! The next occurrence of a [`Calendar`].
+//!
+//! Works on local dates and times, part by part, and turns only candidates into instants; the
+//! work is bounded by the days of 130 years, whatever the rule.
+
+use chrono::{DateTime, Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{Offset, TimeDelta, TimeZone, Timelike};
+use chrono_tz::Tz;
+
+use super::component::{DAYS, HOURS, MONTHS, SIXTIETHS, YEARS};
+use super::{Calendar, Rule};
+use crate::primitives::Timestamp;
+
+/// 2100-01-03T00:00:00Z: no zone is so far behind that this is still 2099.
+const END: i64 = 4_102_617_600;
+
+/// Hour, minute, second.
+type Time = (u32, u32, u32);
+
+pub(super) fn at_or_after(calendar: &Calendar, from: Timestamp) -> Option<Timestamp> {
+    let from = i64::try_from(from.as_secs()).ok().filter(|from| *from < END)?;
+    let zone = calendar.zone.unwrap_or(Tz::UTC);
+    let mut local = local_time(zone, from)?;
+    loop {
+        let candidate = next_local(&calendar.rule, local)?;
+        match zone.from_local_datetime(&candidate) {
+            MappedLocalTime::Single(moment) | MappedLocalTime::Ambiguous(moment, _) => {
+                let moment = moment.timestamp();
+                if moment >= from {
+                    return u64::try_from(moment).ok().map(Timestamp::from_secs);
+                }
+                // `from` is in the second run of a repeated hour and the candidate in the first.
+                local = after_repeat(zone, moment, from)?.max(succ(candidate)?);
+            }
+            MappedLocalTime::None => local = after_gap(zone, candidate)?.max(succ(candidate)?),
+        }
+    }
+}
+
+/// The first matching local time that is not before `from`.
+fn next_local(rule: &Rule, from: NaiveDateTime) -> Option<NaiveDateTime> {
+    let mut date = next_date(rule, from.date())?;
+    let mut floor = (0, 0, 0);
+    if date == from.date() {
+        floor = (from.hour(), from.minute(), from.second());
+    }
+    let (hour, minute, second) = match next_time(rule, floor) {
+        Some(time) => time,
+        None => {
+            date = next_date(rule, date.succ_opt()?)?;
+            next_time(rule, (0, 0, 0))?
+        }
+    };
+    Some(date.and_time(NaiveTime::from_hms_opt(hour, minute, second)?))
+}
+
+/// The first matching date that is not before `from`.
+fn next_date(rule: &Rule, from: NaiveDate) -> Option<NaiveDate> {
+    let mut year_floor = u32::try_from(from.year()).unwrap_or(0);
+    let (mut month_floor, mut day_floor) = (from.month(), from.day());
+    while let Some(year) = rule.year.at_least(year_floor, YEARS) {
+        if year > year_floor {
+            (month_floor, day_floor) = (MONTHS.first, DAYS.first);
+        }
+        while let Some(month) = rule.month.at_least(month_floor, MONTHS) {
+            if month > month_floor {
+                day_floor = DAYS.first;
+            }
+            while let Some(day) = rule.day.at_least(day_floor, DAYS) {
+                let Some(date) = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
+                else {
+                    break; // The month is shorter.
+                };
+                match &rule.weekdays {
+                    Some(weekdays) if !weekdays.contains(&date.weekday()) => day_floor = day + 1,
+                    _ => return Some(date),
+                }
+            }
+            (month_floor, day_floor) = (month + 1, DAYS.first);
+        }
+        (year_floor, month_floor, day_floor) = (year + 1, MONTHS.first, DAYS.first);
+    }
+    None
+}
+
+/// The first matching time of day that is not before `floor`.
+fn next_time(rule: &Rule, floor: Time) -> Option<Time> {
+    let (hour, minute, second) = floor;
+    let first_minute = rule.minute.first(SIXTIETHS);
+    let first_second = rule.second.first(SIXTIETHS);
+    if rule.hour.at_least(hour, HOURS)? == hour {
+        if rule.minute.at_least(minute, SIXTIETHS) == Some(minute)
+            && let Some(second) = rule.second.at_least(second, SIXTIETHS)
+        {
+            return Some((hour, minute, second));
+        }
+        if let Some(minute) = rule.minute.at_least(minute + 1, SIXTIETHS) {
+            return Some((hour, minute, first_second));
+        }
+        let hour = rule.hour.at_least(hour + 1, HOURS)?;
+        return Some((hour, first_minute, first_second));
+    }
+    let hour = rule.hour.at_least(hour, HOURS)?;
+    Some((hour, first_minute, first_second))
+}
+
+/// The first local time after the gap that `missing` falls into.
+fn after_gap(zone: Tz, missing: NaiveDateTime) -> Option<NaiveDateTime> {
+    const DAY: i64 = 86_400;
+    let middle = missing.and_utc().timestamp();
+    let after = first_instant(middle - DAY, middle + DAY, |instant| {
+        local_time(zone, instant).is_some_and(|local| local > missing)
+    });
+    local_time(zone, after)
+}
+
+/// The local time at which a repeat ends, of which `first` lies in the first run and `second` in
+/// the second.
+fn after_repeat(zone: Tz, first: i64, second: i64) -> Option<NaiveDateTime> {
+    let before = offset(zone, first)?;
+    let change = first_instant(first, second, |instant| offset(zone, instant) != Some(before));
+    DateTime::from_timestamp(change.checked_add(before)?, 0).map(|local| local.naive_utc())
+}
+
+/// The first instant in `(low, high]` for which `holds`; it holds from somewhere on, and at
+/// `high`.
+fn first_instant(mut low: i64, mut high: i64, holds: impl Fn(i64) -> bool) -> i64 {
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high
+}
+
+fn local_time(zone: Tz, instant: i64) -> Option<NaiveDateTime> {
+    let utc = DateTime::from_timestamp(instant, 0)?;
+    Some(utc.with_timezone(&zone).naive_local())
+}
+
+fn offset(zone: Tz, instant: i64) -> Option<i64> {
+    let utc = DateTime::from_timestamp(instant, 0)?.naive_utc();
+    Some(i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()))
+}
+
+fn succ(local: NaiveDateTime) -> Option<NaiveDateTime> {
+    local.checked_add_signed(TimeDelta::seconds(1))
+}
