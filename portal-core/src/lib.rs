@@ -3,7 +3,11 @@
 pub mod env;
 pub mod event;
 pub mod identity;
+pub mod keystore;
 pub mod primitives;
 pub mod protocol;
+pub mod relay;
+pub mod storage;
+pub mod wallet;
 
 pub use nostr::PublicKey;

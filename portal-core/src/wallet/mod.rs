@@ -1,0 +1,267 @@
+//! The port to a Lightning wallet: the only authority on money.
+//!
+//! [`nwc::NwcWallet`] speaks NIP-47 to a linked wallet, [`simulated::SimulatedWallet`] is the one
+//! of `--dev`, tests and the demo. Implementations are dumb: journals, retries and the matching of
+//! requests are done once, in [`crate::payments`].
+
+pub mod bolt11;
+mod events;
+pub mod nwc;
+pub mod simulated;
+#[cfg(feature = "testing")]
+pub mod suite;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::primitives::{Millisats, Timestamp};
+
+/// A Lightning wallet.
+///
+/// Every call may be dropped; a payment that was handed to the wallet goes on all the same.
+#[async_trait]
+pub trait LightningWallet: Send + Sync {
+    /// What this wallet is and can do. A call to the wallet, so also a test of the connection.
+    async fn info(&self) -> Result<WalletInfo, WalletError>;
+
+    /// What is in it.
+    async fn balance(&self) -> Result<Balance, WalletError>;
+
+    /// Makes an invoice.
+    async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError>;
+
+    /// Where a payment stands, either way; `None` when the wallet does not know it.
+    async fn lookup(&self, payment_hash: PaymentHash)
+    -> Result<Option<WalletPayment>, WalletError>;
+
+    /// Pays an invoice. `Ok(Pending)` and every error with
+    /// [`outcome_unknown`](WalletError::outcome_unknown) mean: it may still be paid, never send
+    /// it again.
+    async fn pay(&self, request: PayInvoice) -> Result<PayOutcome, WalletError>;
+
+    /// Payments that were made since, newest first. Settled ones for certain; whether others are
+    /// in it depends on the wallet.
+    async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError>;
+
+    /// What happens in the wallet from now on. Only hints: anything can be missing or come twice.
+    fn events(&self) -> BoxStream<'static, WalletEvent>;
+
+    /// Ends connections and tasks. Later calls fail. Idempotent.
+    async fn shutdown(&self);
+}
+
+/// SHA-256 of the preimage, names a payment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PaymentHash(pub [u8; 32]);
+
+impl std::fmt::Display for PaymentHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl std::fmt::Debug for PaymentHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a wallet is and can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletInfo {
+    /// `nwc`, `breez`, `simulated` or what an app calls its own.
+    pub kind: String,
+    /// `bitcoin`, `testnet`, `signet`, `regtest`, when the wallet says.
+    pub network: Option<String>,
+    /// NIP-47 names of what it can do: `make_invoice`, `pay_invoice`, `lookup_invoice`, …
+    pub methods: Vec<String>,
+    /// Whether [`LightningWallet::events`] tells of incoming payments.
+    pub notifies: bool,
+}
+
+/// What is in a wallet, and when that was true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// The amount.
+    pub amount: Millisats,
+    /// When the wallet said so.
+    pub at: Timestamp,
+}
+
+/// An invoice to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewInvoice {
+    /// More than zero.
+    pub amount: Millisats,
+    /// For the payer.
+    pub description: Option<String>,
+    /// How long it can be paid.
+    pub expiry: Duration,
+}
+
+/// An invoice that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoice {
+    /// The text.
+    pub bolt11: String,
+    /// Its payment hash, read from the text.
+    pub payment_hash: PaymentHash,
+    /// When it was made, by the text.
+    pub created_at: Timestamp,
+    /// When it ends, by the text.
+    pub expires_at: Timestamp,
+}
+
+/// An invoice to pay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayInvoice {
+    /// The text.
+    pub bolt11: String,
+    /// Its payment hash.
+    pub payment_hash: PaymentHash,
+    /// For an invoice without an amount.
+    pub amount: Option<Millisats>,
+    /// Give up with [`WalletError::Timeout`] after this; the payment may still go through.
+    pub timeout: Duration,
+}
+
+/// How a payment ended, as far as the wallet says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayOutcome {
+    /// Paid.
+    Settled {
+        /// 32 bytes whose hash is the payment hash.
+        preimage: [u8; 32],
+        /// What it cost on top.
+        fee: Millisats,
+    },
+    /// Under way, or not known.
+    Pending,
+    /// Not paid, and it never will be.
+    Failed {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A payment in the wallet's own books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletPayment {
+    /// Its name.
+    pub payment_hash: PaymentHash,
+    /// In or out.
+    pub direction: Direction,
+    /// Where it stands.
+    pub state: PaymentState,
+    /// The amount without fees.
+    pub amount: Millisats,
+    /// The fees, for one that left.
+    pub fee: Millisats,
+    /// When the invoice or the payment was made.
+    pub created_at: Timestamp,
+}
+
+/// In or out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Into this wallet.
+    Incoming,
+    /// Out of this wallet.
+    Outgoing,
+}
+
+/// Where a payment stands in the wallet's own books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentState {
+    /// Not settled yet; includes everything the wallet is unsure about.
+    Pending,
+    /// The money moved.
+    Settled {
+        /// When the wallet says; it must hash to the payment hash, or it is `None`.
+        preimage: Option<[u8; 32]>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Expired or failed for good.
+    Failed,
+}
+
+/// Which payments to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPayments {
+    /// Made at this moment or later.
+    pub since: Timestamp,
+    /// Only this direction.
+    pub direction: Option<Direction>,
+    /// Skip this many.
+    pub offset: u32,
+    /// At most this many; 20 is the most that NIP-47 wallets promise.
+    pub limit: u32,
+}
+
+/// A hint from the wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalletEvent {
+    /// A payment settled, by the wallet's word.
+    Settled(WalletPayment),
+    /// The wallet can be reached again: events may have been missed.
+    Reconnected,
+    /// The wallet cannot be reached.
+    Disconnected,
+}
+
+/// Why the wallet did not do as asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WalletError {
+    /// Nobody answered in time.
+    #[error("the wallet did not answer in time")]
+    Timeout,
+    /// It cannot be reached.
+    #[error("the wallet cannot be reached")]
+    Unreachable,
+    /// It said no, with its own code (`INSUFFICIENT_BALANCE`, `QUOTA_EXCEEDED`, …).
+    #[error("the wallet refused: {message} [{code}]")]
+    Refused {
+        /// As the wallet wrote it.
+        code: String,
+        /// As the wallet wrote it.
+        message: String,
+    },
+    /// It cannot do this.
+    #[error("the wallet cannot {what}")]
+    Unsupported {
+        /// The NIP-47 name of the call.
+        what: &'static str,
+    },
+    /// What it answered makes no sense.
+    #[error("the wallet answered with something that cannot be used: {what}")]
+    BadAnswer {
+        /// What was wrong with it.
+        what: String,
+    },
+    /// The request itself is wrong.
+    #[error("not a request for a wallet: {what}")]
+    BadRequest {
+        /// What was wrong with it.
+        what: String,
+    },
+    /// It was shut down.
+    #[error("the wallet is shut down")]
+    ShutDown,
+}
+
+impl WalletError {
+    /// For a payment: whether it may have been sent all the same.
+    #[must_use]
+    pub const fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Unreachable | Self::BadAnswer { .. } => true,
+            Self::Refused { .. }
+            | Self::Unsupported { .. }
+            | Self::BadRequest { .. }
+            | Self::ShutDown => false,
+        }
+    }
+}

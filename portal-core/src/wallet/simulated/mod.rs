@@ -1,0 +1,166 @@
+//! A Lightning wallet without Lightning: for `--dev`, the demo and tests.
+//!
+//! Wallets of one [`SimulatedNetwork`] pay each other over a shared ledger. Their invoices are real
+//! BOLT11 on regtest, with a random preimage and its hash, so everything above the wallet runs as
+//! in production. The ledger is the truth: what it says is paid is paid, and tests can ask it
+//! ([`SimulatedNetwork::settled`]). Faults are ordered one by one ([`SimulatedWallet::order`]),
+//! by code only, never by configuration. There are no channels, routes or fees.
+
+mod faults;
+mod journal;
+mod ledger;
+mod network;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio_util::sync::CancellationToken;
+
+pub use self::faults::{Call, Fault, Trouble};
+pub use self::ledger::Settlement;
+pub use self::network::{NetworkError, SimulatedNetwork};
+use super::{
+    Balance, Invoice, LightningWallet, ListPayments, NewInvoice, PayInvoice, PayOutcome,
+    PaymentHash, WalletError, WalletEvent, WalletInfo, WalletPayment,
+};
+use crate::primitives::Millisats;
+
+/// One wallet of a [`SimulatedNetwork`].
+///
+/// Several handles of one name share the balance, the events and the faults; shutting one down
+/// leaves the others.
+pub struct SimulatedWallet {
+    network: SimulatedNetwork,
+    name: Arc<str>,
+    closed: AtomicBool,
+    end: CancellationToken,
+}
+
+impl SimulatedWallet {
+    fn new(network: SimulatedNetwork, name: Arc<str>) -> Self {
+        Self { network, name, closed: AtomicBool::new(false), end: CancellationToken::new() }
+    }
+
+    /// The network it belongs to.
+    #[must_use]
+    pub const fn network(&self) -> &SimulatedNetwork {
+        &self.network
+    }
+
+    /// Its name in the ledger.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Orders one fault; it strikes once, the next time it fits. Order it again for more.
+    pub fn order(&self, fault: Fault) {
+        self.network.order(&self.name, fault);
+    }
+
+    /// Makes an invoice whose amount the payer chooses.
+    ///
+    /// # Errors
+    /// As [`LightningWallet::make_invoice`].
+    pub fn make_amountless_invoice(
+        &self,
+        description: Option<&str>,
+        expiry: Duration,
+    ) -> Result<Invoice, WalletError> {
+        self.open()?;
+        self.network.make_invoice(&self.name, None, description, expiry)
+    }
+
+    fn open(&self) -> Result<(), WalletError> {
+        if self.closed.load(Ordering::Acquire) { Err(WalletError::ShutDown) } else { Ok(()) }
+    }
+
+    /// Does the call unless a fault was ordered for it.
+    fn call<T>(
+        &self,
+        call: Call,
+        act: impl FnOnce() -> Result<T, WalletError>,
+    ) -> Result<T, WalletError> {
+        self.open()?;
+        match self.network.trouble(&self.name, call) {
+            None => act(),
+            Some(Trouble::LostAnswer) => act().and(Err(WalletError::Timeout)),
+            Some(Trouble::Timeout) => Err(WalletError::Timeout),
+            Some(Trouble::Unreachable) => Err(WalletError::Unreachable),
+            Some(Trouble::Refuse { code, message }) => Err(WalletError::Refused { code, message }),
+        }
+    }
+}
+
+#[async_trait]
+impl LightningWallet for SimulatedWallet {
+    async fn info(&self) -> Result<WalletInfo, WalletError> {
+        self.call(Call::Info, || {
+            Ok(WalletInfo {
+                kind: "simulated".to_owned(),
+                network: Some("regtest".to_owned()),
+                methods: [
+                    "get_info",
+                    "get_balance",
+                    "make_invoice",
+                    "lookup_invoice",
+                    "pay_invoice",
+                    "list_transactions",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
+                notifies: true,
+            })
+        })
+    }
+
+    async fn balance(&self) -> Result<Balance, WalletError> {
+        self.call(Call::Balance, || self.network.balance_of(&self.name))
+    }
+
+    async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError> {
+        self.call(Call::MakeInvoice, || {
+            if request.amount == Millisats::new(0) {
+                return Err(WalletError::BadRequest { what: "the amount is zero".to_owned() });
+            }
+            self.network.make_invoice(
+                &self.name,
+                Some(request.amount),
+                request.description.as_deref(),
+                request.expiry,
+            )
+        })
+    }
+
+    async fn lookup(
+        &self,
+        payment_hash: PaymentHash,
+    ) -> Result<Option<WalletPayment>, WalletError> {
+        self.call(Call::Lookup, || Ok(self.network.lookup(&self.name, payment_hash)))
+    }
+
+    async fn pay(&self, request: PayInvoice) -> Result<PayOutcome, WalletError> {
+        self.call(Call::Pay, || self.network.pay(&self.name, &request))
+    }
+
+    async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
+        self.call(Call::List, || Ok(self.network.list(&self.name, query)))
+    }
+
+    fn events(&self) -> BoxStream<'static, WalletEvent> {
+        let end = self.end.clone();
+        self.network.listen(&self.name).take_until(end.cancelled_owned()).boxed()
+    }
+
+    async fn shutdown(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.end.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests;
