@@ -1,5 +1,6 @@
 //! Portal's core: authentication, Lightning payments and tickets over Nostr, for both sides.
 
+pub mod conversation;
 pub mod env;
 pub mod event;
 pub mod identity;

@@ -1,0 +1,323 @@
+//! The service's side of a request that has one answer: a login, a recurring payment, an invoice,
+//! a ticket (kinds 27000, 28005, 28008, 29500).
+//!
+//! ```text
+//!   Open ──answer of the right person──▶ (ended, the answer)
+//!   Open ──deadline──▶ (ended, `timeout`)
+//!   Open ──relay (re)connected──▶ Open, the request goes to that relay again
+//!   Open ──valid subkey proof──▶ Open, the request goes to the new key too
+//! ```
+
+use nostr::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use super::peer::{Learned, Peer};
+use super::route::Route;
+use super::{Outgoing, Via};
+use crate::event::PortalEvent;
+use crate::identity::subkey;
+use crate::primitives::{ErrorCode, Millisats, RequestId, StreamId, Timestamp};
+use crate::protocol::auth::AuthResponse;
+use crate::protocol::envelope::{Opened, Refusal};
+use crate::protocol::invoice::InvoiceResponse;
+use crate::protocol::kinds;
+use crate::protocol::subkey::{SubkeyPermission, SubkeyProof};
+use crate::protocol::subscription::{RecurringPaymentResponse, RecurringStatus};
+use crate::protocol::ticket::CashuResponse;
+
+/// A request that waits for its one answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Who was asked.
+    pub peer: Peer,
+    /// What was asked.
+    pub question: Question,
+    /// The message as it is sent, JSON.
+    pub message: String,
+    /// When nobody will answer any more.
+    pub expires_at: Timestamp,
+}
+
+/// What was asked, as far as the answer must fit it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Who are you? Answered by the challenge.
+    Login {
+        /// Random.
+        challenge: String,
+    },
+    /// May I charge you regularly?
+    Recurring {
+        /// Echoed.
+        request_id: RequestId,
+    },
+    /// Give me an invoice.
+    Invoice {
+        /// Echoed.
+        request_id: RequestId,
+        /// The invoice must be for this much.
+        amount: Millisats,
+    },
+    /// Give me a ticket.
+    Cashu {
+        /// Echoed.
+        request_id: RequestId,
+    },
+}
+
+impl Question {
+    /// The kind of the request.
+    #[must_use]
+    pub const fn kind(&self) -> u16 {
+        match self {
+            Self::Login { .. } => kinds::AUTH_CHALLENGE,
+            Self::Recurring { .. } => kinds::RECURRING_REQUEST,
+            Self::Invoice { .. } => kinds::INVOICE_REQUEST,
+            Self::Cashu { .. } => kinds::CASHU_REQUEST,
+        }
+    }
+
+    /// What the answer names it by.
+    pub(super) fn route(&self) -> Route {
+        match self {
+            Self::Login { challenge } => Route::challenge(challenge),
+            Self::Recurring { request_id } => {
+                Route::request(kinds::RECURRING_RESPONSE, request_id.as_str())
+            }
+            Self::Invoice { request_id, .. } => {
+                Route::request(kinds::INVOICE_RESPONSE, request_id.as_str())
+            }
+            Self::Cashu { request_id } => {
+                Route::request(kinds::CASHU_RESPONSE, request_id.as_str())
+            }
+        }
+    }
+
+    /// What a subkey must be allowed to do to answer.
+    #[must_use]
+    pub const fn permission(&self) -> SubkeyPermission {
+        match self {
+            Self::Login { .. } => SubkeyPermission::Auth,
+            Self::Recurring { .. } | Self::Invoice { .. } | Self::Cashu { .. } => {
+                SubkeyPermission::Payment
+            }
+        }
+    }
+}
+
+/// The answer came.
+#[derive(Debug, PartialEq)]
+pub struct Answered {
+    /// For the stream; the last.
+    pub event: PortalEvent,
+    /// The peer, when something was learned about it.
+    pub learned: Option<Peer>,
+    /// A subscription that was confirmed.
+    pub subscription: Option<String>,
+}
+
+impl Answered {
+    const fn with(event: PortalEvent) -> Self {
+        Self { event, learned: None, subscription: None }
+    }
+}
+
+impl Ask {
+    /// An answer to a challenge came.
+    ///
+    /// # Errors
+    /// Why it does not answer this.
+    pub fn receive_login(
+        &self,
+        opened: &Opened,
+        answer: AuthResponse,
+        now: Timestamp,
+    ) -> Result<Answered, Refusal> {
+        let Question::Login { challenge } = &self.question else {
+            return Err(Refusal::Unexpected);
+        };
+        if *challenge != answer.challenge {
+            return Err(Refusal::Unexpected);
+        }
+        self.check_open(now)?;
+        let author = opened.author;
+        let mut peer = self.peer.clone();
+        let user_key = match &answer.subkey_proof {
+            // A wallet on its main key, or on a subkey that proved itself before.
+            None if peer.knows(&author) => peer.main_key,
+            None => return Err(Refusal::WrongAuthor),
+            Some(proof) => {
+                subkey::verify(proof, &author, now, Some(SubkeyPermission::Auth))
+                    .map_err(|_| Refusal::BadProof)?;
+                let about_peer = proof.main_key == peer.main_key || author == peer.main_key;
+                if !about_peer {
+                    return Err(Refusal::WrongAuthor);
+                }
+                peer.learn(author, proof, now, SubkeyPermission::Auth);
+                proof.main_key
+            }
+        };
+        Ok(Answered {
+            event: PortalEvent::AuthenticateKey {
+                user_key,
+                recipient: author,
+                challenge: answer.challenge,
+                status: answer.status,
+            },
+            learned: (peer != self.peer).then_some(peer),
+            subscription: None,
+        })
+    }
+
+    /// An answer to a recurring payment request came.
+    ///
+    /// # Errors
+    /// Why it does not answer this.
+    pub fn receive_recurring(
+        &self,
+        opened: &Opened,
+        answer: RecurringPaymentResponse,
+        now: Timestamp,
+    ) -> Result<Answered, Refusal> {
+        let Question::Recurring { request_id } = &self.question else {
+            return Err(Refusal::Unexpected);
+        };
+        self.check_answer(opened, request_id, &answer.request_id, now)?;
+        let subscription = match &answer.status {
+            RecurringStatus::Confirmed { subscription_id, .. } => Some(subscription_id.clone()),
+            RecurringStatus::Rejected { .. } => None,
+        };
+        let event = PortalEvent::RecurringPaymentResponse { status: answer };
+        Ok(Answered { subscription, ..Answered::with(event) })
+    }
+
+    /// An invoice came. One that is not what was asked for ends the stream with an error: the
+    /// person it came from is the right one, so nothing better will follow.
+    ///
+    /// # Errors
+    /// Why it does not answer this.
+    pub fn receive_invoice(
+        &self,
+        opened: &Opened,
+        answer: InvoiceResponse,
+        now: Timestamp,
+    ) -> Result<Answered, Refusal> {
+        let Question::Invoice { request_id, amount } = &self.question else {
+            return Err(Refusal::Unexpected);
+        };
+        self.check_answer(opened, request_id, &answer.request.inner.request_id, now)?;
+        let event = match check_invoice(&answer.invoice, *amount, now) {
+            Ok(payment_hash) => PortalEvent::InvoiceResponse {
+                invoice: answer.invoice,
+                payment_hash: Some(payment_hash),
+            },
+            Err(reason) => {
+                PortalEvent::Error { code: ErrorCode::InvalidInvoice, reason: reason.to_owned() }
+            }
+        };
+        Ok(Answered::with(event))
+    }
+
+    /// An answer to a request for a ticket came.
+    ///
+    /// # Errors
+    /// Why it does not answer this.
+    pub fn receive_cashu(
+        &self,
+        opened: &Opened,
+        answer: CashuResponse,
+        now: Timestamp,
+    ) -> Result<Answered, Refusal> {
+        let Question::Cashu { request_id } = &self.question else {
+            return Err(Refusal::Unexpected);
+        };
+        self.check_answer(opened, request_id, &answer.request.inner.request_id, now)?;
+        Ok(Answered::with(PortalEvent::CashuResponse { status: answer.status }))
+    }
+
+    /// A key says that it belongs to the peer. The recipients that must get the request now.
+    ///
+    /// # Errors
+    /// [`Refusal::BadProof`] when it does not hold, says nothing new or is about somebody else.
+    pub fn learn(
+        &mut self,
+        author: PublicKey,
+        proof: &SubkeyProof,
+        now: Timestamp,
+    ) -> Result<Vec<PublicKey>, Refusal> {
+        self.check_open(now)?;
+        match self.peer.learn(author, proof, now, self.question.permission()) {
+            Some(Learned::Subkey(key) | Learned::MainKey(key)) => Ok(vec![key]),
+            None => Err(Refusal::BadProof),
+        }
+    }
+
+    /// The deadline passed.
+    #[must_use]
+    pub fn timeout() -> PortalEvent {
+        PortalEvent::Error {
+            code: ErrorCode::Timeout,
+            reason: "Timeout: nobody answered in time".to_owned(),
+        }
+    }
+
+    /// Where the request goes.
+    #[must_use]
+    pub fn via(&self) -> Via {
+        Via::Peer(self.peer.relays.clone())
+    }
+
+    /// The request on its way to these recipients.
+    #[must_use]
+    pub fn outgoing(&self, stream: StreamId, recipients: Vec<PublicKey>) -> Outgoing {
+        Outgoing {
+            stream,
+            part: 0,
+            kind: self.question.kind(),
+            recipients,
+            mentions: self.peer.keys(),
+            in_answer_to: None,
+            message: self.message.clone(),
+            via: self.via(),
+            track: false,
+        }
+    }
+
+    fn check_open(&self, now: Timestamp) -> Result<(), Refusal> {
+        if self.expires_at <= now { Err(Refusal::Expired) } else { Ok(()) }
+    }
+
+    fn check_answer(
+        &self,
+        opened: &Opened,
+        asked: &RequestId,
+        answered: &RequestId,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if asked != answered {
+            return Err(Refusal::Unexpected);
+        }
+        if !self.peer.knows(&opened.author) {
+            return Err(Refusal::WrongAuthor);
+        }
+        self.check_open(now)
+    }
+}
+
+/// The payment hash, when the invoice is for exactly this amount and can still be paid.
+fn check_invoice(text: &str, amount: Millisats, now: Timestamp) -> Result<String, &'static str> {
+    let invoice: lightning_invoice::Bolt11Invoice =
+        text.parse().map_err(|_| "the answer is not a BOLT11 invoice")?;
+    match invoice.amount_milli_satoshis() {
+        None => return Err("the invoice has no amount"),
+        Some(msat) if msat != amount.as_u64() => {
+            return Err("the invoice is for another amount than was asked for");
+        }
+        Some(_) => {}
+    }
+    if invoice.would_expire(std::time::Duration::from_secs(now.as_secs())) {
+        return Err("the invoice has expired");
+    }
+    Ok(invoice.payment_hash().to_string())
+}

@@ -1,0 +1,11 @@
+//! Every transition of every machine, by name, through the table that owns them.
+
+mod bench;
+mod client;
+mod handshake;
+mod login;
+mod one_answer;
+mod payment;
+mod properties;
+mod send;
+mod subscription;

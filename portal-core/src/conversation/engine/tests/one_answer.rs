@@ -1,0 +1,159 @@
+//! Requests for an invoice and for a ticket.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::bench::{Bench, MSATS, START, ask, at, key, public, stream};
+use crate::conversation::ask::Question;
+use crate::env::mock;
+use crate::event::PortalEvent;
+use crate::primitives::{ErrorCode, Millisats, RequestId, Timestamp};
+use crate::protocol::Currency;
+use crate::protocol::envelope::Refusal;
+use crate::protocol::invoice::{Echo, InvoiceRequest, InvoiceResponse};
+use crate::protocol::kinds::{CASHU_RESPONSE, INVOICE_RESPONSE};
+use crate::protocol::ticket::{CashuRequest, CashuResponse, CashuStatus};
+use crate::wallet::simulated::SimulatedNetwork;
+use crate::wallet::{LightningWallet, NewInvoice};
+
+fn invoice(amount: Option<u64>, expiry: u64) -> String {
+    let network = SimulatedNetwork::new(mock::env(Timestamp::from_secs(START), 1).0);
+    let wallet = network.wallet("person", Millisats::new(0)).expect("new");
+    let expiry = Duration::from_secs(expiry);
+    match amount {
+        None => wallet.make_amountless_invoice(None, expiry).expect("made").bolt11,
+        Some(msat) => {
+            wallet
+                .make_invoice(NewInvoice {
+                    amount: Millisats::new(msat),
+                    description: None,
+                    expiry,
+                })
+                .now_or_never()
+                .expect("at once")
+                .expect("made")
+                .bolt11
+        }
+    }
+}
+
+fn gives(request_id: &str, invoice: &str) -> InvoiceResponse {
+    let inner = InvoiceRequest {
+        request_id: RequestId::new(request_id),
+        amount: 1,
+        currency: Currency::Millisats,
+        current_exchange_rate: None,
+        expires_at: at(0),
+        description: None,
+        refund_invoice: None,
+    };
+    InvoiceResponse {
+        request: Echo { inner, main_key: public(1), recipient: public(1) },
+        invoice: invoice.to_owned(),
+        payment_hash: Some("what the wallet says here is not believed".to_owned()),
+    }
+}
+
+fn bench() -> Bench {
+    let mut bench = Bench::service();
+    let question = Question::Invoice { request_id: RequestId::new("i"), amount: MSATS };
+    bench.open(stream(1), ask(public(2), question));
+    bench
+}
+
+#[test]
+fn the_invoice_that_was_asked_for_ends_the_stream() {
+    let mut bench = bench();
+    let text = invoice(Some(5000), 600);
+    let parsed = crate::wallet::bolt11::Bolt11::parse(&text).expect("an invoice");
+    let seen = bench.message(&key(2), INVOICE_RESPONSE, &gives("i", &text), at(1)).event();
+    let hash = Some(parsed.payment_hash.to_string());
+    assert_eq!(seen, PortalEvent::InvoiceResponse { invoice: text, payment_hash: hash });
+}
+
+#[test]
+fn an_invoice_that_is_not_what_was_asked_for_ends_the_stream_with_an_error() {
+    let cases = [
+        (invoice(Some(5001), 600), "another amount"),
+        (invoice(None, 600), "no amount"),
+        (invoice(Some(5000), 1), "expired"),
+        ("lnbc1".to_owned(), "not a BOLT11"),
+        (String::new(), "not a BOLT11"),
+    ];
+    for (text, why) in cases {
+        let mut bench = bench();
+        match bench.message(&key(2), INVOICE_RESPONSE, &gives("i", &text), at(100)).event() {
+            PortalEvent::Error { code: ErrorCode::InvalidInvoice, reason } => {
+                assert!(reason.contains(why), "{reason}");
+            }
+            other => panic!("an error, not {other:?}"),
+        }
+        assert!(bench.engine.is_empty());
+    }
+}
+
+#[test]
+fn an_invoice_of_a_stranger_or_for_another_request_is_ignored() {
+    let mut bench = bench();
+    let text = invoice(Some(5000), 600);
+    let stranger = bench.message(&key(3), INVOICE_RESPONSE, &gives("i", &text), at(1));
+    assert_eq!(stranger.refused(), Refusal::WrongAuthor);
+    let other = bench.message(&key(2), INVOICE_RESPONSE, &gives("j", &text), at(1));
+    assert_eq!(other.refused(), Refusal::Unexpected);
+    let late = bench.message(&key(2), INVOICE_RESPONSE, &gives("i", &text), at(300));
+    assert_eq!(late.refused(), Refusal::Expired);
+    assert_eq!(bench.engine.len(), 1);
+}
+
+fn ticket(status: CashuStatus) -> CashuResponse {
+    let inner = CashuRequest {
+        request_id: RequestId::new("i"),
+        mint_url: "https://mint.example".to_owned(),
+        unit: "ticket".to_owned(),
+        amount: 1,
+        expires_at: at(0),
+    };
+    CashuResponse { request: Echo { inner, main_key: public(1), recipient: public(1) }, status }
+}
+
+#[test]
+fn each_answer_to_a_ticket_request_ends_the_stream() {
+    let answers = [
+        CashuStatus::Success { token: "cashuB".to_owned() },
+        CashuStatus::InsufficientFunds,
+        CashuStatus::Rejected { reason: None },
+    ];
+    for status in answers {
+        let mut bench = Bench::service();
+        let question = Question::Cashu { request_id: RequestId::new("i") };
+        bench.open(stream(1), ask(public(2), question));
+        let stranger = bench.message(&key(3), CASHU_RESPONSE, &ticket(status.clone()), at(1));
+        assert_eq!(stranger.refused(), Refusal::WrongAuthor);
+        let seen = bench.message(&key(2), CASHU_RESPONSE, &ticket(status.clone()), at(1));
+        assert_eq!(seen.event(), PortalEvent::CashuResponse { status });
+        assert!(bench.engine.is_empty());
+    }
+}
+
+#[test]
+fn an_answer_of_another_kind_finds_nobody_with_the_same_id() {
+    let mut bench = bench();
+    let seen =
+        bench.message(&key(2), CASHU_RESPONSE, &ticket(CashuStatus::InsufficientFunds), at(1));
+    assert_eq!(seen.refused(), Refusal::Unexpected, "kinds do not share ids");
+}
+
+#[test]
+fn two_people_asked_with_one_request_id_each_answer_their_own() {
+    let mut bench = Bench::service();
+    let question = || Question::Cashu { request_id: RequestId::new("i") };
+    bench.open(stream(1), ask(public(2), question()));
+    bench.open(stream(2), ask(public(3), question()));
+    let seen =
+        bench.message(&key(3), CASHU_RESPONSE, &ticket(CashuStatus::InsufficientFunds), at(1));
+    assert_eq!(seen.events[0].0, stream(2));
+    let seen =
+        bench.message(&key(2), CASHU_RESPONSE, &ticket(CashuStatus::InsufficientFunds), at(1));
+    assert_eq!(seen.events[0].0, stream(1));
+}

@@ -1,0 +1,84 @@
+//! The service's side of the key handshake (kind 27010): waiting for people to open a URL.
+//!
+//! ```text
+//!   one-time:  Waiting ──first person──▶ (ended)      Waiting ──deadline──▶ (ended, `timeout`)
+//!   static:    Waiting ──each person──▶ Waiting       … ──revoked──▶ (ended)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::peer::Peer;
+use crate::event::PortalEvent;
+use crate::primitives::Timestamp;
+use crate::protocol::envelope::{Opened, Refusal};
+use crate::protocol::handshake::KeyHandshake;
+
+/// How long the relays of someone who opened a URL are kept open for what follows.
+const AFTERWARDS_SECS: u64 = 600;
+
+/// Waits for people to open a handshake URL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Handshake {
+    /// The token as it stands in the URL.
+    pub token: Box<str>,
+    /// The token before it was percent-encoded, when that differs: deployed apps echo either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_token: Option<Box<str>>,
+    /// Whether the flag `no_request` is in the URL.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_request: bool,
+    /// When a one-time URL ends; `None` for a static token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Someone opened the URL.
+#[derive(Debug, PartialEq)]
+pub struct Met {
+    /// For the stream.
+    pub event: PortalEvent,
+    /// Who, and where they listen.
+    pub peer: Peer,
+    /// Their relays are needed until then.
+    pub connect_until: Timestamp,
+    /// Whether the URL has done its work.
+    pub ends: bool,
+}
+
+impl Handshake {
+    /// Someone sent the token.
+    ///
+    /// # Errors
+    /// [`Refusal::Unexpected`] for another token, [`Refusal::Expired`] after the deadline.
+    pub fn receive(
+        &self,
+        opened: &Opened,
+        message: &KeyHandshake,
+        now: Timestamp,
+    ) -> Result<Met, Refusal> {
+        let echoed = message.token.as_str();
+        if echoed != &*self.token && self.plain_token.as_deref() != Some(echoed) {
+            return Err(Refusal::Unexpected);
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::Expired);
+        }
+        let peer = Peer::new(opened.author)
+            .with_relays(message.preferred_relays.iter().map(String::as_str));
+        Ok(Met {
+            event: PortalEvent::KeyHandshake {
+                main_key: opened.author,
+                preferred_relays: peer.relays.clone(),
+            },
+            connect_until: Timestamp::from_secs(now.as_secs().saturating_add(AFTERWARDS_SECS)),
+            peer,
+            ends: self.expires_at.is_some(),
+        })
+    }
+
+    /// Whether people may open it again and again.
+    #[must_use]
+    pub const fn is_static(&self) -> bool {
+        self.expires_at.is_none()
+    }
+}

@@ -1,0 +1,197 @@
+//! The machines: what each conversation does, in every order of events, without I/O.
+//!
+//! An [`Engine`] holds all open conversations of one key, finds the one that an event belongs to,
+//! and turns every input into a [`Step`]: changes that must be durable first, then effects. It
+//! never waits, reads no clock and makes no randomness; time and random texts come in from
+//! outside.
+//!
+//! ```text
+//!   opened event ─┐                       ┌─▶ changes  (put, remove, append, peer)   saved first
+//!   command ──────┼─▶ Engine ──▶ Step ────┤
+//!   tick, wallet ─┘   one table           └─▶ effects  (publish, connect, watch, …)  then done
+//! ```
+//!
+//! | machine | who | opened by | ends with |
+//! |---|---|---|---|
+//! | [`handshake`] | service | a URL that is shown | the first person, or (static token) a revocation |
+//! | [`ask`] | service | a request to a person | the answer, or its deadline |
+//! | [`payment`] | service | a request for money | `paid` by the wallet, or a settled question |
+//! | [`send`] | both | a message without an answer | the first relay that has it |
+//! | [`subscription`] | service | a confirmed recurring payment | a close |
+//! | [`answer`] | client | a request from a service | its deadline |
+
+pub mod answer;
+pub mod ask;
+mod engine;
+pub mod handshake;
+pub mod payment;
+mod peer;
+mod route;
+pub mod send;
+pub mod subscription;
+
+use nostr::PublicKey;
+use serde::{Deserialize, Serialize};
+
+pub use engine::{Engine, Limits, Role};
+pub use peer::Peer;
+
+use crate::event::PortalEvent;
+use crate::primitives::{StreamId, Timestamp};
+use crate::protocol::envelope::Refusal;
+
+/// One open conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "machine", rename_all = "snake_case")]
+pub enum Conversation {
+    /// Waits for people to open a handshake URL.
+    Handshake(Box<handshake::Handshake>),
+    /// Waits for one answer.
+    Ask(Box<ask::Ask>),
+    /// Waits for the statuses of a payment, and for the money.
+    Payment(Box<payment::Payment>),
+    /// Brings a message to a relay.
+    Send(Box<send::Send>),
+    /// Remembers who owns a subscription.
+    Subscription(Box<subscription::Subscription>),
+    /// Collects the closes of subscriptions.
+    Closes,
+    /// Answers a request.
+    Answer(Box<answer::Answer>),
+}
+
+impl Conversation {
+    /// A stable word for the table of open conversations.
+    #[must_use]
+    pub const fn machine(&self) -> &'static str {
+        match self {
+            Self::Handshake(_) => "handshake",
+            Self::Ask(_) => "ask",
+            Self::Payment(_) => "payment",
+            Self::Send(_) => "send",
+            Self::Subscription(_) => "subscription",
+            Self::Closes => "closes",
+            Self::Answer(_) => "answer",
+        }
+    }
+}
+
+/// What an input leads to: save the changes, then do the effects, in order.
+#[must_use = "a step that is not carried out is lost"]
+#[derive(Debug, Default, PartialEq)]
+pub struct Step {
+    /// Must be durable before any effect.
+    pub changes: Vec<Change>,
+    /// What to do then.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to make durable. The changes of one step belong together.
+#[derive(Debug, PartialEq)]
+pub enum Change {
+    /// A conversation was opened or moved.
+    Put(Saved),
+    /// A conversation ended.
+    Remove {
+        /// Its stream.
+        stream: StreamId,
+    },
+    /// An event happened on a stream; listeners hear of it once it is durable.
+    Append {
+        /// The stream.
+        stream: StreamId,
+        /// Its place.
+        index: u64,
+        /// What happened.
+        event: PortalEvent,
+    },
+    /// Something was learned about a peer.
+    Learn(Peer),
+}
+
+/// A conversation in the form that survives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its machine.
+    pub machine: &'static str,
+    /// Its state, JSON.
+    pub state: Vec<u8>,
+    /// The index of the next event of its stream.
+    pub next_index: u64,
+}
+
+/// Something to do.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Seal and publish a message, one copy for each recipient.
+    Publish(Outgoing),
+    /// Be connected to these relays, as a peer named them, for a while.
+    Connect {
+        /// As given; not checked.
+        relays: Vec<String>,
+        /// Until then at least.
+        until: Timestamp,
+    },
+    /// Watch the wallet for this payment.
+    Watch {
+        /// Its hash.
+        payment_hash: [u8; 32],
+        /// When its invoice was made.
+        since: Timestamp,
+        /// Ask the wallet now: someone claims to have paid.
+        now: bool,
+    },
+    /// Stop watching.
+    Unwatch {
+        /// Its hash.
+        payment_hash: [u8; 32],
+    },
+    /// A request for the person is new, or has been withdrawn.
+    Inbox {
+        /// Its stream.
+        stream: StreamId,
+        /// True when it must be shown, false when it is over.
+        open: bool,
+    },
+    /// The conversation has ended; nothing more will happen on its stream.
+    Ended(StreamId),
+    /// An event was not used.
+    Ignored(Refusal),
+}
+
+/// A message on its way out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// The stream it belongs to: answers by `e` tag find it, and delivery is reported to it.
+    pub stream: StreamId,
+    /// Which message of the stream it is, where a stream has several: delivery is reported for it.
+    pub part: usize,
+    /// The kind.
+    pub kind: u16,
+    /// The keys to encrypt for, one event each.
+    pub recipients: Vec<PublicKey>,
+    /// The keys to name in `p` tags.
+    pub mentions: Vec<PublicKey>,
+    /// The event this answers.
+    pub in_answer_to: Option<nostr::EventId>,
+    /// The message, JSON.
+    pub message: String,
+    /// Where to.
+    pub via: Via,
+    /// Whether relays' answers are wanted ([`Engine::delivered`]).
+    pub track: bool,
+}
+
+/// Which relays a message goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// Our own, and those the peer named.
+    Peer(Vec<String>),
+    /// Exactly these (the relays of a handshake URL).
+    Only(Vec<String>),
+    /// Every relay that is in use now.
+    Everywhere,
+}
