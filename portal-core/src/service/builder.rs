@@ -1,0 +1,151 @@
+//! Putting a service together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::{Service, subscriptions};
+use crate::conversation::{Limits, Role};
+use crate::driver::{Connector, Node, NodeOptions};
+use crate::env::Env;
+use crate::error::Error;
+use crate::identity::LocalKey;
+use crate::relay::{AddressPolicy, RelayAddress};
+use crate::storage::Store;
+use crate::storage::memory::MemoryStore;
+use crate::wallet::LightningWallet;
+
+/// How long the logs of ended streams are kept.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often old logs are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Describes a service; [`ServiceBuilder::start`] makes it.
+pub struct ServiceBuilder {
+    key: LocalKey,
+    env: Env,
+    relays: Vec<RelayAddress>,
+    store: Option<Arc<dyn Store>>,
+    wallet: Option<Arc<dyn LightningWallet>>,
+    allow_private: bool,
+    connector: Option<Connector>,
+    retention: Duration,
+}
+
+impl ServiceBuilder {
+    pub(super) fn new(key: LocalKey) -> Self {
+        Self {
+            key,
+            env: Env::system(),
+            relays: Vec::new(),
+            store: None,
+            wallet: None,
+            allow_private: false,
+            connector: None,
+            retention: RETENTION,
+        }
+    }
+
+    /// Its own relays.
+    #[must_use]
+    pub fn relays(mut self, relays: Vec<RelayAddress>) -> Self {
+        self.relays = relays;
+        self
+    }
+
+    /// Durable memory. Without it nothing survives the process.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The wallet that makes invoices and says what is paid.
+    #[must_use]
+    pub fn wallet(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.wallet = Some(wallet);
+        self
+    }
+
+    /// Clock and randomness other than the system's.
+    #[must_use]
+    pub fn env(mut self, env: Env) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// Whether people may name relays on private addresses (`--dev`, tests).
+    #[must_use]
+    pub const fn allow_private_relays(mut self, allow: bool) -> Self {
+        self.allow_private = allow;
+        self
+    }
+
+    /// Another relay pool than WebSocket connections.
+    #[must_use]
+    pub fn connector(mut self, connector: Connector) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
+    /// How long the logs of ended streams, and idempotency keys, are kept; 30 days by default.
+    #[must_use]
+    pub const fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Restores what was open, connects and starts working on this runtime.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a service that was half started ends when its tasks are dropped.
+    pub async fn start(self, handle: Handle) -> Result<Service, Error> {
+        let policy =
+            if self.allow_private { AddressPolicy::Open } else { AddressPolicy::PublicOnly };
+        let env = self.env;
+        let connector = match self.connector {
+            Some(connector) => connector,
+            None => crate::driver::websocket(handle.clone(), env.clone(), self.allow_private),
+        };
+        let options = NodeOptions {
+            env,
+            key: self.key,
+            role: Role::Service,
+            limits: Limits::default(),
+            relays: self.relays,
+            connector,
+            policy,
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            wallet: self.wallet,
+            inbox: None,
+        };
+        let node = Node::start(options, handle).await?;
+        subscriptions::listen_for_closes(&node).await?;
+        super::payments::reconcile_later(&node);
+        prune_regularly(&node, self.retention);
+        Ok(Service { node })
+    }
+}
+
+/// Forgets what is older than it has to be, once an hour.
+fn prune_regularly(node: &Arc<Node>, retention: Duration) {
+    let store = node.shared_store();
+    let env = node.env().clone();
+    let tasks = node.tasks().clone();
+    node.tasks().spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(PRUNE_EVERY) => {}
+                () = tasks.stopping() => return,
+            }
+            match store.prune(env.now().saturating_sub(retention)).await {
+                Ok(rows) => tracing::debug!(rows, "old logs were pruned"),
+                Err(error) => tracing::warn!(%error, "old logs could not be pruned"),
+            }
+        }
+    });
+}

@@ -1,0 +1,14 @@
+//! A service and a client that talk over a real relay on loopback, with a simulated wallet.
+
+mod conversations;
+mod delivery;
+mod harness;
+mod hostile;
+mod idempotency;
+mod login;
+mod money;
+mod outages;
+mod payment;
+mod peer;
+mod profile;
+mod subkeys;
