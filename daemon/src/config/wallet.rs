@@ -1,0 +1,89 @@
+//! `[wallet]`: the Lightning wallet that takes and makes payments.
+
+use portal_core::wallet::nwc::NwcUri;
+
+use super::problem::{Problem, Warning};
+use super::values::Values;
+
+/// The Lightning wallet that takes and makes payments.
+#[derive(Clone)]
+pub enum WalletConfig {
+    /// None: payment commands say so. `--dev` puts its simulated wallet here.
+    None,
+    /// A wallet linked by NIP-47.
+    Nwc {
+        /// `nostr+walletconnect://…`; whoever has it can spend.
+        link: NwcUri,
+    },
+    /// The built-in wallet, which this build does not have.
+    Breez,
+}
+
+impl std::fmt::Debug for WalletConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Nwc { .. } => "Nwc(..)",
+            Self::Breez => "Breez",
+        })
+    }
+}
+
+impl WalletConfig {
+    /// What payment commands answer when the built-in wallet is asked for.
+    pub const BREEZ_MISSING: &'static str = "the built-in Breez wallet is not part of this build: \
+        link a wallet with NWC_URL (nostr+walletconnect://…) instead";
+
+    pub(super) fn take(values: &mut Values) -> Self {
+        let backend_name = values.name_of("wallet.ln_backend");
+        let backend = values.text("wallet.ln_backend");
+        let nwc_name = values.name_of("wallet.nwc.url");
+        let nwc_url = values.secret("wallet.nwc.url");
+        let breez = [
+            values.secret("wallet.breez.api_key").is_some(),
+            values.secret("wallet.breez.mnemonic").is_some(),
+            values.text("wallet.breez.storage_dir").is_some(),
+        ]
+        .contains(&true);
+        let wallet = match (backend.as_deref(), nwc_url) {
+            (Some("nwc") | None, Some(url)) => {
+                if let Ok(link) = NwcUri::parse(url.expose()) {
+                    Self::Nwc { link }
+                } else {
+                    values.problem(Problem::WrongForm {
+                        name: nwc_name,
+                        expected: "a wallet link: nostr+walletconnect://<key>?relay=…&secret=…",
+                    });
+                    Self::None
+                }
+            }
+            (Some("nwc"), None) => {
+                values.problem(Problem::Missing {
+                    key: "wallet.nwc.url",
+                    help: "`wallet.ln_backend` is nwc: set NWC_URL to the link that your wallet \
+                           shows under `Nostr Wallet Connect`",
+                });
+                Self::None
+            }
+            (Some("breez"), _) => Self::Breez,
+            (None, None) if breez => Self::Breez,
+            (Some("none") | None, _) => Self::None,
+            (Some(_), _) => {
+                values.problem(Problem::WrongForm {
+                    name: backend_name,
+                    expected: "none, nwc or breez",
+                });
+                Self::None
+            }
+        };
+        match &wallet {
+            Self::Breez => values.warn(Warning::WalletMissing { what: Self::BREEZ_MISSING }),
+            Self::Nwc { .. } if breez => values.warn(Warning::NoEffect {
+                name: "the Breez wallet".into(),
+                why: "the wallet linked with NWC_URL is used",
+            }),
+            Self::Nwc { .. } | Self::None => {}
+        }
+        wallet
+    }
+}

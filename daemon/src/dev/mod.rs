@@ -1,0 +1,109 @@
+//! `--dev`: everything a daemon needs, in this process and on loopback: a relay, a simulated
+//! wallet, a key, a token, and the link to a second wallet for the person who tries it out.
+//! Nothing of it is fit for real money.
+
+mod relay;
+mod secrets;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use portal_core::env::Env;
+use portal_core::primitives::{Millisats, Secret};
+use portal_core::relay::RelayAddress;
+use portal_core::wallet::LightningWallet;
+use portal_core::wallet::nwc::{
+    Cipher, NwcConnection, NwcService, NwcServiceOptions, NwcUriError, Permission,
+};
+use portal_core::wallet::simulated::{NetworkError, SimulatedNetwork};
+use tokio::runtime::Handle;
+
+use self::relay::DevRelay;
+pub use self::secrets::Secrets;
+
+/// What the person's wallet begins with.
+const PERSON_BALANCE: Millisats = Millisats::new(1_000_000_000);
+
+/// What the wallet of the service begins with.
+const SERVICE_BALANCE: Millisats = Millisats::new(100_000_000);
+
+/// The world of `--dev`.
+pub struct Dev {
+    /// The relay.
+    pub relay: RelayAddress,
+    /// The wallet of the service.
+    pub wallet: Arc<dyn LightningWallet>,
+    /// The link to the person's wallet.
+    pub person: Secret<String>,
+    relay_server: DevRelay,
+    person_service: NwcService,
+}
+
+/// Why the world of `--dev` could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// Its folder or its relay's port.
+    #[error("the development files or the development relay cannot be set up")]
+    Io(#[from] std::io::Error),
+    /// The relay's address.
+    #[error("the development relay has no usable address")]
+    Address(#[from] portal_core::relay::AddressError),
+    /// The simulated wallet.
+    #[error("the simulated wallet cannot be set up")]
+    Wallet(#[from] NetworkError),
+    /// The link to the person's wallet.
+    #[error("the link to the simulated wallet cannot be made")]
+    Link(#[from] NwcUriError),
+}
+
+impl Dev {
+    /// Starts all of it. Ledgers are kept in the folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be used or no port is free.
+    pub async fn start(
+        folder: &Path,
+        secrets: &Secrets,
+        env: Env,
+        handle: &Handle,
+    ) -> Result<Self, DevError> {
+        let relay_server = DevRelay::start(folder, handle).await?;
+        let relay = RelayAddress::parse(&relay_server.url())?;
+        let ledger = folder.join("simulated-wallet.jsonl");
+        let network = {
+            let env = env.clone();
+            tokio::task::spawn_blocking(move || SimulatedNetwork::open(&ledger, env))
+                .await
+                .map_err(std::io::Error::other)??
+        };
+        let wallet = network.wallet("service", SERVICE_BALANCE)?;
+        let person = network.wallet("person", PERSON_BALANCE)?;
+        let connection = NwcConnection::with_secret(
+            secrets.person_secret.clone(),
+            Permission::Spend { budget: None },
+        )?;
+        let options = NwcServiceOptions {
+            key: secrets.person_wallet_key.clone(),
+            relays: vec![relay.clone()],
+            ciphers: vec![Cipher::Nip44, Cipher::Nip04],
+        };
+        let connect = crate::start::connector(vec![relay.clone()], env.clone());
+        let person_service = NwcService::start(
+            person,
+            std::slice::from_ref(&connection),
+            options,
+            connect,
+            env,
+            handle,
+        )?;
+        let person = person_service.uri_for(&connection).to_text();
+        Ok(Self { relay, wallet, person, relay_server, person_service })
+    }
+
+    /// Ends all of it.
+    pub async fn shutdown(self) {
+        self.person_service.shutdown().await;
+        self.wallet.shutdown().await;
+        self.relay_server.shutdown().await;
+    }
+}

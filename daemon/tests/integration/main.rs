@@ -1,0 +1,11 @@
+//! The daemon on a loopback socket, with a relay, a person's wallet app and simulated money.
+
+mod clients;
+mod config;
+mod harness;
+mod hostile;
+mod rest;
+mod restart;
+mod resume;
+mod wallet;
+mod ws;
