@@ -1,0 +1,7 @@
+/** All types that the package exports. */
+export * from './auth.js';
+export * from './config.js';
+export * from './payments.js';
+export * from './profile.js';
+export * from './tickets.js';
+export * from './wire.js';

@@ -1,0 +1,152 @@
+/** Payments: single, of a given invoice, and recurring. */
+import type { Timestamp } from '../timestamp.js';
+
+/** The unit of Lightning amounts. */
+export enum Currency {
+  Millisats = 'Millisats',
+}
+
+/** `Currency.Millisats`, or a fiat code such as `"EUR"`; fiat amounts are in cents. */
+export type PaymentCurrency = Currency | string;
+
+/** An exchange rate that was used. */
+export interface ExchangeRate {
+  rate: number;
+  source: string;
+  time: Timestamp | string | number;
+}
+
+/** How often a recurring payment is due. */
+export interface RecurrenceInfo {
+  /** The last moment, if it ends by date. */
+  until?: Timestamp;
+  /** `"monthly"`, `"weekly"`, … or a calendar expression. */
+  calendar: string;
+  /** How many payments, if it ends by number. */
+  max_payments?: number;
+  first_payment_due: Timestamp;
+}
+
+/** What the person is asked to agree to. */
+export interface RecurringPaymentRequestContent {
+  amount: number;
+  currency: PaymentCurrency;
+  recurrence: RecurrenceInfo;
+  description?: string;
+  current_exchange_rate?: ExchangeRate;
+  expires_at: Timestamp;
+  auth_token?: string;
+}
+
+/** What the person agreed to. */
+export interface RecurringPaymentConfirmed {
+  status: 'confirmed';
+  subscription_id: string;
+  authorized_amount: number;
+  authorized_currency: PaymentCurrency;
+  authorized_recurrence: RecurrenceInfo;
+}
+
+/** That the person did not agree. */
+export interface RecurringPaymentRejected {
+  status: 'rejected';
+  reason?: string;
+}
+
+/** How the person answered. */
+export type RecurringPaymentStatus = RecurringPaymentConfirmed | RecurringPaymentRejected;
+
+/** The answer to a recurring payment; what was confirmed is also found at the top level. */
+export interface RecurringPaymentResponseContent {
+  request_id: string;
+  status: RecurringPaymentStatus;
+  /** Present when confirmed. */
+  subscription_id?: string;
+  /** Present when confirmed. */
+  authorized_amount?: number;
+  /** Present when confirmed. */
+  authorized_currency?: PaymentCurrency;
+  /** Present when confirmed. */
+  authorized_recurrence?: RecurrenceInfo;
+}
+
+/** A payment for which the daemon makes the invoice. */
+export interface SinglePaymentRequestContent {
+  description: string;
+  amount: number;
+  currency: PaymentCurrency;
+  /** The subscription that this payment belongs to. */
+  subscription_id?: string;
+  auth_token?: string;
+  /** An id of your own, by which the wallet recognises a repeated request. */
+  request_id?: string;
+}
+
+/** A payment of an invoice that you bring. */
+export interface InvoicePaymentRequestContent {
+  amount: number;
+  currency: PaymentCurrency;
+  description: string;
+  subscription_id?: string;
+  auth_token?: string;
+  current_exchange_rate?: ExchangeRate;
+  expires_at?: Timestamp;
+  invoice?: string;
+  /** An id of your own; a random one is used when it is missing. */
+  request_id?: string;
+}
+
+/** The words of a payment's status. */
+export type InvoiceStatusName =
+  | 'paid'
+  | 'timeout'
+  | 'error'
+  | 'user_approved'
+  | 'user_success'
+  | 'user_failed'
+  | 'user_rejected';
+
+/** A step of a payment. Only `paid` means that the money is there. */
+export interface InvoiceStatus {
+  status: InvoiceStatusName;
+  preimage?: string;
+  reason?: string;
+  /** `paid` after the request had already ended otherwise. */
+  late?: boolean;
+}
+
+/** An invoice that somebody else is asked to make. */
+export interface RequestInvoiceParams {
+  amount: number;
+  currency: PaymentCurrency;
+  expires_at: Timestamp;
+  description?: string;
+  refund_invoice?: string;
+  request_id?: string;
+}
+
+/** An invoice that somebody else made. */
+export interface InvoiceResponse {
+  invoice: string;
+  payment_hash: string | null;
+}
+
+/** That a person (or their wallet) ended a subscription. */
+export interface CloseRecurringPaymentNotification {
+  reason: string | null;
+  subscription_id: string;
+  main_key: string;
+  recipient: string;
+}
+
+/** The daemon's own wallet. */
+export interface WalletInfo {
+  wallet_type: string;
+  balance_msat: number;
+}
+
+/** A payment that the daemon's wallet made. */
+export interface PayInvoiceResult {
+  preimage: string;
+  fees_paid_msat: number;
+}
