@@ -1,0 +1,139 @@
+//! `portal wallet`: a person's wallet in the terminal.
+//!
+//! This file is the set-up: key, memory, relays, the wallet to pay from. [`session`] is what
+//! happens while it runs, [`show`] is how it looks.
+
+mod input;
+mod session;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use portal_core::env::Env;
+use portal_core::identity::LocalKey;
+use portal_core::primitives::{Millisats, Secret};
+use portal_core::relay::RelayAddress;
+use portal_core::storage::Store;
+use portal_core::storage::sqlite::{SqliteOptions, SqliteStore};
+use portal_core::wallet::LightningWallet;
+use portal_core::wallet::nwc::NwcUri;
+use portal_core::wallet::simulated::SimulatedNetwork;
+
+use crate::error::CliError;
+use crate::key::KeyFile;
+use crate::person::{Parts, Person, link};
+use crate::place::{Place, create_folder};
+use crate::terminal::Terminal;
+use session::Session;
+
+/// Where a person listens who did not say where.
+pub const USUAL_RELAYS: [&str; 3] =
+    ["wss://relay.damus.io", "wss://nos.lol", "wss://relay.snort.social"];
+/// What a simulated wallet begins with: a million sats.
+const PLAY_MONEY: Millisats = Millisats::new(1_000_000_000);
+
+/// A person's wallet: open login URLs, answer requests, pay.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The login URL of a service (portal://…); more can be pasted while it runs.
+    url: Option<String>,
+    #[command(flatten)]
+    key: KeyFile,
+    /// A relay to listen on; give it several times for several relays.
+    #[arg(long = "relay", value_name = "URL", env = "PORTAL_RELAYS", value_delimiter = ',')]
+    relays: Vec<String>,
+    /// Follow services to relays on this machine or in its network (for development).
+    #[arg(long)]
+    allow_private_relays: bool,
+    /// Approve without asking: logins, and payments up to --limit.
+    #[arg(long)]
+    auto: bool,
+    /// The most that --auto pays at once, in millisatoshi.
+    #[arg(long, value_name = "MSAT", default_value_t = 0, requires = "auto")]
+    limit: u64,
+    /// The lightning wallet to pay from (nostr+walletconnect://…).
+    #[arg(long, value_name = "URI", env = "NWC_URL", hide_env_values = true)]
+    nwc: Option<String>,
+    /// Pay from a simulated wallet with play money; it knows its own invoices alone.
+    #[arg(long, conflicts_with = "nwc")]
+    simulated: bool,
+}
+
+/// Everything that had to be read, asked or opened before the wallet can run.
+pub struct Ready {
+    url: Option<String>,
+    key: LocalKey,
+    relays: Vec<RelayAddress>,
+    allow_private: bool,
+    auto: Option<Millisats>,
+    funds: Funds,
+    store_path: PathBuf,
+}
+
+enum Funds {
+    None,
+    Nwc(NwcUri),
+    Simulated(PathBuf),
+}
+
+/// Reads and asks what the wallet needs; blocks for the person.
+///
+/// # Errors
+/// When something is missing or cannot be used.
+pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
+    let Arguments { url, key, relays, allow_private_relays, auto, limit, nwc, simulated } =
+        arguments;
+    let named: Vec<&str> =
+        relays.iter().map(|relay| relay.trim()).filter(|relay| !relay.is_empty()).collect();
+    let named = if named.is_empty() { USUAL_RELAYS.to_vec() } else { named };
+    let relays = named.into_iter().map(RelayAddress::parse).collect::<Result<Vec<_>, _>>()?;
+    let nwc = nwc.filter(|text| !text.trim().is_empty()).map(Secret::new);
+    let nwc = nwc.map(|text| NwcUri::parse(text.expose())).transpose()?;
+    let (_, key) = key.open(place)?;
+    create_folder(place.folder()?)?;
+    let owner = key.public_key();
+    let funds = match nwc {
+        Some(uri) => Funds::Nwc(uri),
+        None if simulated => Funds::Simulated(place.wallet_file(owner, "ledger.jsonl")?),
+        None => Funds::None,
+    };
+    Ok(Ready {
+        url,
+        key,
+        relays,
+        allow_private: allow_private_relays,
+        auto: auto.then_some(Millisats::new(limit)),
+        funds,
+        store_path: place.wallet_file(owner, "sqlite")?,
+    })
+}
+
+/// Runs the wallet until Ctrl-C.
+///
+/// # Errors
+/// When it cannot start, its memory fails, or the output cannot be written.
+pub async fn run(ready: Ready, terminal: &Terminal) -> Result<ExitCode, CliError> {
+    let Ready { url, key, relays, allow_private, auto, funds, store_path } = ready;
+    let store: Arc<dyn Store> = Arc::new(
+        SqliteStore::open(&store_path, SqliteOptions::default())
+            .map_err(|source| CliError::Storage { path: store_path, source })?,
+    );
+    let (wallet, pays_with): (Option<Arc<dyn LightningWallet>>, _) = match funds {
+        Funds::None => (None, "none"),
+        Funds::Nwc(uri) => (Some(link(&uri)?), "nwc"),
+        Funds::Simulated(path) => {
+            let network = SimulatedNetwork::open(&path, Env::system())?;
+            (Some(network.wallet("person", PLAY_MONEY)?), "simulated")
+        }
+    };
+    let own_relays = relays.clone();
+    let parts = Parts { key, relays, store, wallet, allow_private };
+    let person = Arc::new(Person::start(parts).await?);
+    let mut session = Session::new(Arc::clone(&person), *terminal, auto);
+    show::ready(terminal, &person, &own_relays, pays_with, auto)?;
+    let result = session.run(url).await;
+    person.stop().await;
+    result.map(|()| ExitCode::SUCCESS)
+}
