@@ -1,0 +1,149 @@
+//! What happens on the streams of a service.
+
+use portal_core::event;
+
+use super::request::LoginStatus;
+use crate::error::ErrorCode;
+
+/// One entry of a stream's log. Indices start at 0 and have no gaps.
+#[derive(Clone, PartialEq, uniffi::Record)]
+pub struct StreamEvent {
+    /// The stream.
+    pub stream_id: String,
+    /// The place in the stream: what is acknowledged.
+    pub index: u64,
+    /// When it was written, in milliseconds since the Unix epoch.
+    pub at_millis: u64,
+    /// What happened.
+    pub body: PortalEvent,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, uniffi::Enum)]
+pub enum PortalEvent {
+    /// Someone opened the handshake URL.
+    KeyHandshake {
+        /// Who.
+        main_key: String,
+        /// Where they listen.
+        preferred_relays: Vec<String>,
+    },
+    /// A login was answered. Ends the stream.
+    AuthenticateKey {
+        /// Who they are.
+        user_key: String,
+        /// The key that signed the answer.
+        recipient: String,
+        /// The challenge that was answered.
+        challenge: String,
+        /// Yes or no.
+        status: LoginStatus,
+    },
+    /// A payment moved.
+    PaymentStatusUpdate {
+        /// To where.
+        status: PaymentUpdate,
+    },
+    /// The stream ends without what it was for.
+    Ended {
+        /// Why: `Timeout` when nobody answered in time.
+        code: ErrorCode,
+        /// For people.
+        reason: String,
+    },
+    /// An event of a call that these bindings do not have yet, in the JSON form of the daemon.
+    Other {
+        /// An object with a member `type`.
+        json: String,
+    },
+}
+
+/// Where a payment stands. What begins with `User` repeats what the payer says; `Paid` is the
+/// wallet's word.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum PaymentUpdate {
+    /// The person agreed to pay.
+    UserApproved,
+    /// The person's wallet claims to have paid.
+    UserSuccess {
+        /// As claimed.
+        preimage: Option<String>,
+    },
+    /// The person's wallet could not pay.
+    UserFailed {
+        /// Why, if it says.
+        reason: Option<String>,
+    },
+    /// The person said no.
+    UserRejected {
+        /// Why, if they said.
+        reason: Option<String>,
+    },
+    /// The money is in the wallet. Nothing follows.
+    Paid {
+        /// Checked against the payment hash.
+        preimage: Option<String>,
+        /// Whether the request had ended already.
+        late: bool,
+    },
+    /// The request ended unpaid. Only a late `Paid` can follow.
+    Timeout,
+    /// The request could not be made. Only a late `Paid` can follow.
+    Error {
+        /// For people.
+        reason: String,
+    },
+}
+
+impl From<event::StreamEvent> for StreamEvent {
+    fn from(event: event::StreamEvent) -> Self {
+        let event::StreamEvent { stream, index, at_millis, body } = event;
+        Self { stream_id: stream.to_string(), index, at_millis, body: body.into() }
+    }
+}
+
+impl From<event::PortalEvent> for PortalEvent {
+    fn from(event: event::PortalEvent) -> Self {
+        use event::PortalEvent as Event;
+        match event {
+            Event::KeyHandshake { main_key, preferred_relays } => {
+                Self::KeyHandshake { main_key: main_key.to_hex(), preferred_relays }
+            }
+            Event::AuthenticateKey { user_key, recipient, challenge, status } => {
+                Self::AuthenticateKey {
+                    user_key: user_key.to_hex(),
+                    recipient: recipient.to_hex(),
+                    challenge,
+                    status: status.into(),
+                }
+            }
+            Event::PaymentStatusUpdate { status } => {
+                Self::PaymentStatusUpdate { status: status.into() }
+            }
+            Event::Error { code, reason } => Self::Ended { code: code.into(), reason },
+            other @ (Event::RecurringPaymentResponse { .. }
+            | Event::InvoiceResponse { .. }
+            | Event::CashuResponse { .. }
+            | Event::ClosedRecurringPayment { .. }
+            | Event::Delivery { .. }) => Self::Other {
+                json: serde_json::to_string(&other)
+                    .expect("events are made of strings, numbers and lists"),
+            },
+        }
+    }
+}
+
+impl From<event::PaymentUpdate> for PaymentUpdate {
+    fn from(update: event::PaymentUpdate) -> Self {
+        use event::PaymentUpdate as Update;
+        match update {
+            Update::UserApproved => Self::UserApproved,
+            Update::UserSuccess { preimage } => Self::UserSuccess { preimage },
+            Update::UserFailed { reason } => Self::UserFailed { reason },
+            Update::UserRejected { reason } => Self::UserRejected { reason },
+            Update::Paid { preimage, late } => Self::Paid { preimage, late },
+            Update::Timeout => Self::Timeout,
+            Update::Error { reason } => Self::Error { reason },
+        }
+    }
+}
