@@ -1,0 +1,37 @@
+//! What is broken on purpose while an oracle counts.
+
+pub mod kill;
+mod loss;
+
+use anyhow::Result;
+
+use crate::arguments::Arguments;
+use crate::report::{Report, Row};
+
+/// The names, and what each breaks.
+pub const NAMES: &[(&str, &str)] = &[
+    ("kill", "a service is killed at random points: nothing acknowledged is lost or repeated"),
+    ("loss", "relays drop connections and frames: every login and payment ends as it should"),
+];
+
+/// Breaks what was asked for. False when something was lost, wrong or done twice.
+pub fn run(arguments: &Arguments) -> Result<bool> {
+    arguments.check(NAMES)?;
+    let mut report = Report::begin();
+    for (name, _) in NAMES {
+        if !arguments.wants(name) {
+            continue;
+        }
+        let result = match *name {
+            "kill" => kill::run(arguments, &mut report),
+            _ => loss::run(arguments, &mut report),
+        };
+        if let Err(error) = result {
+            let mut row = Row::faults(*name, 1, format!("did not finish: {error:#}"));
+            row.measured = None;
+            report.add(row);
+        }
+    }
+    report.end(arguments.json.as_deref())?;
+    Ok(report.is_right())
+}

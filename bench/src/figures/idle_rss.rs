@@ -1,0 +1,129 @@
+//! `idle-rss`: resident memory of the daemon for each idle stream and each idle socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::arguments::Arguments;
+use crate::daemon::{Daemon, Socket};
+use crate::gauge::{anonymous_of, rss_of};
+use crate::people;
+use crate::relay_process::RelayChild;
+use crate::report::{Report, Row, count};
+use crate::world;
+
+/// Commands in flight on the one socket that opens the streams.
+const AT_ONCE: u64 = 256;
+
+/// Measures all three.
+pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
+    let streams: u64 = arguments.size(100_000, 40_000);
+    let sockets: u64 = arguments.size(2_000, 300);
+    world::runtime(1)?.block_on(async {
+        let mut relays = world::relays(1).await?;
+        for kind in [Idle::Url, Idle::Challenge] {
+            let daemon = Daemon::start(&world::new_key(), &world::urls(&relays)).await?;
+            daemon.ready().await?;
+            let socket = Socket::connect(&daemon.address).await?;
+            // What the allocator and SQLite take once is not of the streams.
+            open(&socket, &mut relays[0], kind, 10_000).await?;
+            let before = settled(&daemon).await?;
+            open(&socket, &mut relays[0], kind, streams).await?;
+            let after = settled(&daemon).await?;
+            let each = count(after.0.saturating_sub(before.0)) / count(streams) / 1024.0;
+            let anonymous = count(after.1.saturating_sub(before.1)) / count(streams) / 1024.0;
+            report.add(Row::new(kind.name(), each, "KiB").at_most(1.0).note(format!(
+                "{streams} streams over one socket; {anonymous:.2} KiB of it heap; \
+                 daemon {:.1} MiB before",
+                count(before.0) / 1_048_576.0
+            )));
+        }
+        let daemon = Daemon::start(&world::new_key(), &world::urls(&relays)).await?;
+        daemon.ready().await?;
+        let mut open = Vec::new();
+        for _ in 0..50 {
+            open.push(Socket::connect(&daemon.address).await?);
+        }
+        let before = settled(&daemon).await?;
+        for _ in 0..sockets {
+            open.push(Socket::connect(&daemon.address).await?);
+        }
+        let after = settled(&daemon).await?;
+        let each = count(after.0.saturating_sub(before.0)) / count(sockets) / 1024.0;
+        report.add(
+            Row::new("idle-rss: authenticated socket", each, "KiB")
+                .at_most(10.0)
+                .note(format!("{sockets} sockets")),
+        );
+        Ok(())
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Idle {
+    Url,
+    Challenge,
+}
+
+impl Idle {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Url => "idle-rss: URL stream",
+            Self::Challenge => "idle-rss: challenge stream",
+        }
+    }
+}
+
+/// Resident memory, all of it and the anonymous part, once what was in flight is written.
+async fn settled(daemon: &Daemon) -> Result<(u64, u64)> {
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let pid = daemon.pid()?;
+    Ok((rss_of(pid)?, anonymous_of(pid)?))
+}
+
+/// Opens idle streams through a socket. The answers of challenges never come: a command behind
+/// them says when they are all open. The relay keeps up meanwhile: what waits for a slow one is
+/// bounded in bytes and not of the streams.
+async fn open(socket: &Arc<Socket>, relay: &mut RelayChild, kind: Idle, number: u64) -> Result<()> {
+    match kind {
+        Idle::Url => {
+            let mut workers = JoinSet::new();
+            for worker in 0..AT_ONCE {
+                let socket = socket.clone();
+                workers.spawn(async move {
+                    for _ in (worker..number).step_by(AT_ONCE.try_into()?) {
+                        socket.command("NewKeyHandshakeUrl", &json!({}), None).await?;
+                    }
+                    anyhow::Ok(())
+                });
+            }
+            while let Some(worker) = workers.join_next().await {
+                worker??;
+            }
+        }
+        Idle::Challenge => {
+            let nobody = people::key_of(&[1; 32], 0).public_key().to_hex();
+            let params = json!({"main_key": nobody, "subkeys": []});
+            let before = relay.received().await?;
+            for sent in 0..number {
+                // Answered when the challenge ends, long after this.
+                drop(socket.send("AuthenticateKey", &params, None)?);
+                if sent % AT_ONCE == 0 {
+                    socket.command("CalculateNextOccurrence", &occurrence(), None).await?;
+                    while relay.received().await? - before + 4 * AT_ONCE < sent {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            }
+        }
+    }
+    socket.command("NewKeyHandshakeUrl", &json!({}), None).await?;
+    Ok(())
+}
+
+fn occurrence() -> serde_json::Value {
+    json!({"calendar": "daily", "from": "1700000000"})
+}
