@@ -1,0 +1,91 @@
+//! The steps in other languages. Each runs against a real daemon of its own.
+//!
+//! What every one of them gets in its environment: `PORTAL_DAEMON_URL`, `PORTAL_DAEMON_TOKEN`, and
+//! `PORTAL_DAEMON_RELAY` (the daemon's loopback relay).
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::Job;
+use crate::bindings;
+use crate::dev_daemon::DevDaemon;
+use crate::workspace::FEATURES;
+
+const TYPESCRIPT: &str = "daemon/clients/typescript";
+const NODE: &str = "portal-napi";
+const PYTHON: &str = "portal-ffi/tests/python";
+const JVM: &str = "jvm";
+
+/// Builds the client, runs its tests in Node and in a browser, then against a daemon.
+pub fn typescript(job: &Job) -> Result<()> {
+    job.run(npm(job, TYPESCRIPT, &["ci"]))?;
+    for script in ["build", "test", "test:browser"] {
+        job.run(npm(job, TYPESCRIPT, &["run", script]))?;
+    }
+    // Without it nothing would run against a daemon.
+    let package =
+        std::fs::read_to_string(job.workspace.root.join(TYPESCRIPT).join("package.json"))?;
+    if !package.contains("\"test:integration\"") {
+        bail!("{TYPESCRIPT}/package.json has no script test:integration");
+    }
+    with_daemon(job, npm(job, TYPESCRIPT, &["run", "test:integration"]))
+}
+
+/// Builds the addon and runs its tests; its committed declarations must be what the build writes.
+pub fn node(job: &Job) -> Result<()> {
+    let declarations = job.workspace.root.join(NODE).join("index.d.ts");
+    let committed = std::fs::read(&declarations).ok();
+    job.run(npm(job, NODE, &["ci"]))?;
+    let mut build = npm(job, NODE, &["run", "build", "--", "--lib", "--bins", "--tests"]);
+    build.args(FEATURES);
+    job.run(build)?;
+    if committed.is_some() && committed != std::fs::read(&declarations).ok() {
+        bail!("{NODE}/index.d.ts is not what the addon has: commit what the build wrote");
+    }
+    with_daemon(job, npm(job, NODE, &["test"]))
+}
+
+/// Runs every program in the folder of Python tests.
+pub fn python(job: &Job) -> Result<()> {
+    let modules = bindings::python(job.workspace, &job.output, job.deadline)?;
+    let mut programs: Vec<PathBuf> = std::fs::read_dir(job.workspace.root.join(PYTHON))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    programs.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    programs.sort();
+    if programs.is_empty() {
+        bail!("{PYTHON} has no program to run");
+    }
+    for program in programs {
+        let mut command = job.workspace.command("python3", PYTHON, &[]);
+        command.arg(program).env("PYTHONPATH", &modules).env("PYTHONDONTWRITEBYTECODE", "1");
+        with_daemon(job, command)?;
+    }
+    Ok(())
+}
+
+/// Compiles the generated Kotlin and runs its tests over the library just built.
+pub fn kotlin(job: &Job) -> Result<()> {
+    job.run(job.workspace.build_programs())?;
+    let libraries = job.workspace.target.join("debug");
+    let mut command = job.workspace.command("mvn", JVM, &["--quiet", "--batch-mode"]);
+    command.arg(format!("-Dportal.native.dir={}", libraries.display())).arg("verify");
+    with_daemon(job, command)
+}
+
+fn npm(job: &Job, folder: &str, arguments: &[&str]) -> Command {
+    let mut command = job.workspace.command("npm", folder, arguments);
+    command.env("npm_config_fund", "false").env("npm_config_audit", "false");
+    command
+}
+
+fn with_daemon(job: &Job, mut command: Command) -> Result<()> {
+    job.run(job.workspace.build_programs())?;
+    let log = job.log.with_extension("daemon.log");
+    std::fs::write(&log, "")?;
+    let daemon = DevDaemon::start(job.workspace, &log)?;
+    daemon.announce(&mut command);
+    job.run(command)
+}
