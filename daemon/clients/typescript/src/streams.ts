@@ -143,10 +143,12 @@ export class StreamTable {
     }
     if (this.streams.get(streamId) !== stream) return;
     if (data.type === 'error') {
+      // What the backend itself took back, such as a static token, ends without a fault.
+      const quiet = stream.settled || data.code === 'cancelled';
       for (const reader of [...stream.readers]) {
         if (reader.held) continue;
         stream.readers.delete(reader);
-        reader.end(stream.settled ? undefined : streamFailed(streamId, data));
+        reader.end(quiet ? undefined : streamFailed(streamId, data));
       }
     }
     if (this.finish(streamId, stream)) return;
