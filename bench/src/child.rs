@@ -17,7 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Child {
     process: Process,
     stdin: Option<ChildStdin>,
-    lines: Lines<BufReader<ChildStdout>>,
+    /// `None` for a program that is not listened to.
+    lines: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Child {
@@ -42,7 +43,7 @@ impl Child {
         let mut command = Command::new(program);
         command.args(arguments);
         // Its words go nowhere, so that it never waits for a reader.
-        Self::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()))
+        Self::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
     fn spawn(command: &mut Command) -> Result<Self> {
@@ -50,8 +51,8 @@ impl Child {
         let mut process =
             command.kill_on_drop(true).spawn().with_context(|| format!("start {name}"))?;
         let stdin = process.stdin.take();
-        let stdout = process.stdout.take().context("the output is piped")?;
-        Ok(Self { process, stdin, lines: BufReader::new(stdout).lines() })
+        let lines = process.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+        Ok(Self { process, stdin, lines })
     }
 
     /// Its id, while it runs.
@@ -61,10 +62,10 @@ impl Child {
 
     /// The next line it says.
     pub async fn line(&mut self) -> Result<String> {
-        match tokio::time::timeout(PATIENCE, self.lines.next_line()).await {
+        match tokio::time::timeout(PATIENCE, self.next_line()).await {
             Ok(Ok(Some(line))) => Ok(line),
             Ok(Ok(None)) => bail!("a child has ended"),
-            Ok(Err(error)) => Err(error).context("read from a child"),
+            Ok(Err(error)) => Err(error),
             Err(_) => bail!("a child says nothing"),
         }
     }
@@ -105,7 +106,8 @@ impl Child {
 
     /// The next line it says, however long that takes; `None` when it has ended.
     pub async fn next_line(&mut self) -> Result<Option<String>> {
-        self.lines.next_line().await.context("read from a child")
+        let lines = self.lines.as_mut().context("the child is not listened to")?;
+        lines.next_line().await.context("read from a child")
     }
 
     /// Kills it without a warning (SIGKILL) and waits until it is gone.

@@ -17,8 +17,6 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         &[(1, 1), (1, 64), (1, 512), (1, 2_000), (3, 1), (3, 64), (3, 512), (3, 2_000)];
     let cells = if arguments.short { &[(1, 64), (3, 64)] } else { all };
     for (relays, in_flight) in cells {
-        // One after another is bounded by the round trips of this machine, not by the service.
-        let people = if *in_flight == 1 { people / 5 } else { people };
         let outcome = world::runtime(1)?.block_on(cell(*relays, *in_flight, people))?;
         report.add(Row::faults(
             format!("login-matrix: {relays} relays, {in_flight} at once"),
