@@ -28,6 +28,7 @@ pub struct Program {
 pub const PROGRAMS: &[Program] = &[
     Program { name: "git", package: Some("git"), needed_by: "." },
     Program { name: "cc", package: Some("gcc"), needed_by: "." },
+    Program { name: "protoc", package: Some("protobuf-compiler"), needed_by: "mint/Cargo.toml" },
     Program { name: "python3", package: Some("python3-venv"), needed_by: "." },
     Program { name: "node", package: None, needed_by: "daemon/clients/typescript/package.json" },
     Program { name: "npm", package: None, needed_by: "daemon/clients/typescript/package.json" },

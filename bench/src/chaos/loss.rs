@@ -213,6 +213,7 @@ async fn pay(payer: Arc<SimulatedWallet>, mut asks: mpsc::UnboundedReceiver<Aske
             bolt11: asked.invoice,
             payment_hash: invoice.payment_hash,
             amount: None,
+            max_fee: None,
             timeout: Duration::from_secs(10),
         };
         if let Err(error) = payer.pay(request).await {

@@ -167,6 +167,7 @@ impl World {
             bolt11: invoice.to_owned(),
             payment_hash: parsed.payment_hash,
             amount: None,
+            max_fee: None,
             timeout: PATIENCE,
         };
         self.person.pay(payment).await.expect("paid");

@@ -115,6 +115,7 @@ pub async fn pay(
         bolt11: record.invoice.clone(),
         payment_hash: PaymentHash(payment_hash),
         amount: None,
+        max_fee: None,
         timeout: PATIENCE,
     };
     match wallet.pay(request).await {

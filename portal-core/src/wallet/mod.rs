@@ -36,6 +36,15 @@ pub trait LightningWallet: Send + Sync {
     async fn lookup(&self, payment_hash: PaymentHash)
     -> Result<Option<WalletPayment>, WalletError>;
 
+    /// What paying would cost on top, as the wallet estimates it now.
+    ///
+    /// # Errors
+    /// [`WalletError::Unsupported`] where the wallet gives no estimates (NIP-47 has none).
+    async fn quote(&self, request: &PayInvoice) -> Result<FeeQuote, WalletError> {
+        let _ = request;
+        Err(WalletError::Unsupported { what: "estimate_fee" })
+    }
+
     /// Pays an invoice. `Ok(Pending)` and every error with
     /// [`outcome_unknown`](WalletError::outcome_unknown) mean: it may still be paid, never send
     /// it again.
@@ -79,6 +88,9 @@ pub struct WalletInfo {
     pub methods: Vec<String>,
     /// Whether [`LightningWallet::events`] tells of incoming payments.
     pub notifies: bool,
+    /// Whether [`PayInvoice::max_fee`] is kept before anything is sent. NIP-47 wallets set their
+    /// own limits.
+    pub caps_fees: bool,
 }
 
 /// What is in a wallet, and when that was true.
@@ -123,8 +135,18 @@ pub struct PayInvoice {
     pub payment_hash: PaymentHash,
     /// For an invoice without an amount.
     pub amount: Option<Millisats>,
+    /// The most that may be paid on top. A wallet that knows its fee beforehand refuses with
+    /// [`WalletError::Refused`] when it would be more; [`WalletInfo::caps_fees`] tells which do.
+    pub max_fee: Option<Millisats>,
     /// Give up with [`WalletError::Timeout`] after this; the payment may still go through.
     pub timeout: Duration,
+}
+
+/// What a payment would cost on top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeeQuote {
+    /// The estimate.
+    pub fee: Millisats,
 }
 
 /// How a payment ended, as far as the wallet says.

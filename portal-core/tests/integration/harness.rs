@@ -112,6 +112,7 @@ impl World {
             bolt11: invoice.to_owned(),
             payment_hash,
             amount: None,
+            max_fee: None,
             timeout: Duration::from_secs(5),
         };
         let outcome = self.person_wallet.pay(request).await.expect("the wallet answers");

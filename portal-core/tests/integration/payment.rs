@@ -44,6 +44,7 @@ async fn approved_then_paid_by_the_wallets_word() {
             bolt11: asked.invoice.clone(),
             payment_hash: invoice.payment_hash,
             amount: None,
+            max_fee: None,
             timeout: std::time::Duration::from_secs(5),
         })
         .await
@@ -81,6 +82,7 @@ async fn a_claim_of_the_payer_is_not_paid() {
             bolt11: asked.invoice.clone(),
             payment_hash: invoice.payment_hash,
             amount: None,
+            max_fee: None,
             timeout: std::time::Duration::from_secs(5),
         })
         .await

@@ -170,6 +170,7 @@ impl Worker {
                 bolt11: invoice.to_owned(),
                 payment_hash: read.payment_hash,
                 amount: None,
+                max_fee: None,
                 timeout: Duration::from_secs(10),
             })
             .await?;

@@ -163,6 +163,7 @@ impl LightningWallet for NwcWallet {
             }),
             methods,
             notifies: notifications.iter().any(|name| name == "payment_received"),
+            caps_fees: false,
         })
     }
 

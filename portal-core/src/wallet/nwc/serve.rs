@@ -127,6 +127,7 @@ async fn pay_invoice(core: &Core, client: &Client, params: PayInvoiceParams) -> 
         bolt11: params.invoice,
         payment_hash: read.payment_hash,
         amount: params.amount.map(Millisats::new),
+        max_fee: None,
         timeout: PAY_TIMEOUT,
     };
     // Nothing has left: this is the one place where "wrong request" is as good as "failed".

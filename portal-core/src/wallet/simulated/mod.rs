@@ -114,6 +114,7 @@ impl LightningWallet for SimulatedWallet {
                 .map(str::to_owned)
                 .to_vec(),
                 notifies: true,
+                caps_fees: true,
             })
         })
     }

@@ -29,6 +29,7 @@ fn payment(invoice: &Invoice) -> PayInvoice {
         bolt11: invoice.bolt11.clone(),
         payment_hash: invoice.payment_hash,
         amount: None,
+        max_fee: None,
         timeout: Duration::from_secs(90),
     }
 }

@@ -1,0 +1,3 @@
+//! The mint as a program.
+
+fn main() {}
