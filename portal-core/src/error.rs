@@ -3,6 +3,7 @@
 use crate::driver::{FetchError, NodeError};
 use crate::identity::{KeyError, MnemonicError, Nip05Error, SubkeyError, TokenError};
 use crate::keystore::KeyStoreError;
+use crate::payments::instructions::{InstructionError, WebError};
 use crate::payments::pay::PayError;
 use crate::primitives::{ErrorCode, MoneyError};
 use crate::protocol::calendar::CalendarError;
@@ -26,6 +27,9 @@ pub enum Error {
     /// A payment out of the wallet.
     #[error(transparent)]
     Pay(#[from] PayError),
+    /// A place to pay to, or its host.
+    #[error(transparent)]
+    Instruction(#[from] InstructionError),
     /// A secret key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -143,6 +147,7 @@ impl Error {
                 PayError::Wallet(error) => wallet(error),
                 PayError::Storage(error) => storage(error),
             },
+            Self::Instruction(error) => instruction(error),
             Self::Key(_) | Self::InvalidPublicKey => ErrorCode::InvalidKey,
             Self::Mnemonic(_) => ErrorCode::InvalidMnemonic,
             Self::KeyStore(error) => key_store(error),
@@ -165,7 +170,9 @@ impl Error {
             Self::NotDelivered => ErrorCode::NotDelivered,
             Self::Fetch(error) => match error {
                 FetchError::Address(error) => address(error),
-                FetchError::Nip05(_) | FetchError::Http { .. } => ErrorCode::NotFound,
+                FetchError::Nip05(_) | FetchError::TooLong | FetchError::Http { .. } => {
+                    ErrorCode::NotFound
+                }
             },
             Self::Ended { code, .. } => *code,
         }
@@ -182,6 +189,24 @@ const fn address(error: &AddressError) -> ErrorCode {
         | AddressError::Fragment
         | AddressError::Host
         | AddressError::Unresolvable => ErrorCode::InvalidUrl,
+    }
+}
+
+const fn instruction(error: &InstructionError) -> ErrorCode {
+    match error {
+        InstructionError::Unknown { .. }
+        | InstructionError::WrongNetwork
+        | InstructionError::Expired => ErrorCode::InvalidInvoice,
+        InstructionError::BadAddress => ErrorCode::InvalidUrl,
+        InstructionError::Web(WebError::Forbidden) => ErrorCode::ForbiddenAddress,
+        InstructionError::Web(WebError::Unreachable | WebError::TooLong)
+        | InstructionError::Refused { .. }
+        | InstructionError::BadAnswer { .. } => ErrorCode::RecipientFailed,
+        InstructionError::Amount { .. } | InstructionError::AmountMissing => {
+            ErrorCode::InvalidAmount
+        }
+        InstructionError::Comment { .. } => ErrorCode::InvalidRequest,
+        InstructionError::CannotPay { .. } => ErrorCode::WalletUnsupported,
     }
 }
 

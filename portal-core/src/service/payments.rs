@@ -199,7 +199,7 @@ impl Payments<'_> {
         Ok((wallet.info().await?, wallet.balance().await?))
     }
 
-    fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
+    pub(super) fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
         self.0.wallet().ok_or(Error::NotConfigured { what: "a Lightning wallet" })
     }
 

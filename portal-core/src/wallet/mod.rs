@@ -32,6 +32,20 @@ pub trait LightningWallet: Send + Sync {
     /// Makes an invoice.
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError>;
 
+    /// Makes an invoice that carries the hash of a longer description instead of a text, as LUD-06
+    /// wants it; the description of the request is not used.
+    ///
+    /// # Errors
+    /// [`WalletError::Unsupported`] where the wallet cannot.
+    async fn make_invoice_for(
+        &self,
+        request: NewInvoice,
+        description_hash: [u8; 32],
+    ) -> Result<Invoice, WalletError> {
+        let _ = (request, description_hash);
+        Err(WalletError::Unsupported { what: "make_invoice with a description hash" })
+    }
+
     /// Where a payment stands, either way; `None` when the wallet does not know it.
     async fn lookup(&self, payment_hash: PaymentHash)
     -> Result<Option<WalletPayment>, WalletError>;
