@@ -259,7 +259,8 @@ impl Base {
         };
         let names = config.profile.names();
         let limits = config.limits;
-        let parts = Parts { service, env, token, limits, wallet_missing, names };
+        let lightning_address = config.lightning_address;
+        let parts = Parts { service, env, token, limits, wallet_missing, names, lightning_address };
         let state = AppState::new(parts);
         publish_profile(&state, config.profile);
         Ok(Daemon {

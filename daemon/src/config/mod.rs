@@ -7,6 +7,7 @@
 
 mod auth;
 mod info;
+mod lightning_address;
 mod limits;
 pub mod locate;
 mod logging;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
 pub use self::info::InfoConfig;
+pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;
 pub use self::logging::LoggingConfig;
 pub use self::nostr::NostrConfig;
@@ -53,6 +55,8 @@ pub struct Config {
     pub webhook: WebhookConfig,
     /// The public profile of the service.
     pub profile: ProfileConfig,
+    /// Names that anybody can pay to.
+    pub lightning_address: Option<LightningAddressConfig>,
     /// What is logged.
     pub logging: LoggingConfig,
 }
@@ -100,6 +104,7 @@ pub fn load(
         storage: StorageConfig::take(&mut values, environment, home, flags),
         webhook: WebhookConfig::take(&mut values),
         profile: ProfileConfig::take(&mut values),
+        lightning_address: LightningAddressConfig::take(&mut values),
         logging: LoggingConfig::take(&mut values),
     };
     let warnings = values.finish()?;

@@ -339,3 +339,25 @@ fn proxies_are_addresses() {
     let error = proxies("10.0.0.0/8").expect_err("no address").to_string();
     assert!(error.contains("PORTAL__LIMITS__TRUSTED_PROXIES must be a list of IP"), "{error}");
 }
+
+#[test]
+fn a_lightning_address_needs_the_public_https_address() {
+    let section = |rest: &str| format!("[lightning_address]\nnames = [\"shop\"]\n{rest}");
+    let loaded = from(&section("url = \"https://shop.example\""), &[]).expect("complete");
+    let address = loaded.config.lightning_address.expect("there is one");
+    assert_eq!((address.names[0].as_str(), address.description.as_str()), ("shop", "shop.example"));
+    assert_eq!((address.least.as_u64(), address.most.as_u64()), (1000, 1_000_000_000));
+    for wrong in [
+        "",
+        "url = \"http://shop.example\"",
+        "url = \"https://shop.example/path\"",
+        "url = \"shop.example\"",
+        "url = \"https://shop.example\"\nmin_msat = 0",
+        "url = \"https://shop.example\"\nmin_msat = 10\nmax_msat = 9",
+    ] {
+        assert_eq!(problems(from(&section(wrong), &[])).len(), 1, "{wrong}");
+    }
+    let upper = "[lightning_address]\nnames = [\"Shop\"]\nurl = \"https://shop.example\"";
+    assert_eq!(problems(from(upper, &[])).len(), 1);
+    assert!(from("", &[]).expect("complete").config.lightning_address.is_none());
+}

@@ -4,6 +4,7 @@ mod clients;
 mod config;
 mod harness;
 mod hostile;
+mod lightning_address;
 mod rest;
 mod restart;
 mod resume;

@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 64 * 1024;
 /// # Cancel safety
 /// Safe to drop.
 pub async fn nip05(policy: AddressPolicy, name: &Nip05Name) -> Result<Nip05Entry, FetchError> {
-    let body = get(policy, &name.well_known_url(), PATIENCE).await?;
+    let body = get(policy, name.well_known_url(), PATIENCE).await?;
     Ok(name.check(&body)?)
 }
 

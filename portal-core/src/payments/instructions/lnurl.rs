@@ -45,7 +45,7 @@ pub struct LnurlInvoice {
 }
 
 /// Somebody who pays an invoice of ours (LUD-03).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LnurlWithdraw {
     /// Where the invoice goes.
     pub callback: Url,
@@ -57,6 +57,18 @@ pub struct LnurlWithdraw {
     pub most: Millisats,
     /// What the invoice should say.
     pub description: String,
+}
+
+impl std::fmt::Debug for LnurlWithdraw {
+    /// Without what lets somebody take the money.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.callback.host_str().unwrap_or_default();
+        f.debug_struct("LnurlWithdraw")
+            .field("host", &host)
+            .field("least", &self.least)
+            .field("most", &self.most)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the payee's server says about an invoice (LUD-21). Only the preimage proves anything.

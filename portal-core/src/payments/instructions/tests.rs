@@ -267,6 +267,7 @@ async fn an_offer_of_money_is_taken_with_an_invoice_within_it() {
         panic!("not an offer")
     };
     assert_eq!(offer.description, "Refund");
+    assert!(!format!("{offer:?}").contains("secret"));
     let invoice_within = invoice(21_000, METADATA).await;
     offer.claim(&invoice_within, &pages).await.expect("taken");
     assert!(pages.asked().last().expect("asked").contains("k1=secret&pr=lnbcrt"));
