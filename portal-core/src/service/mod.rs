@@ -11,6 +11,7 @@ mod idempotency;
 mod invoices;
 mod logins;
 mod payments;
+mod prices;
 mod profiles;
 mod reader;
 mod relays;
