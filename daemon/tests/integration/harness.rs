@@ -12,6 +12,7 @@ use portal_core::identity::LocalKey;
 use portal_core::primitives::{Millisats, Secret, StreamId};
 use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::ClientInfo;
+use portal_core::rates::RateDesk;
 use portal_core::relay::RelayAddress;
 use portal_core::service::Service;
 use portal_core::storage::memory::MemoryStore;
@@ -56,11 +57,12 @@ pub struct Running {
 pub struct Options {
     pub wallet: bool,
     pub limits: LimitsConfig,
+    pub rates: Option<Arc<RateDesk>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wallet: true, limits: LimitsConfig::default() }
+        Self { wallet: true, limits: LimitsConfig::default(), rates: None }
     }
 }
 
@@ -88,13 +90,16 @@ impl World {
     }
 
     pub async fn daemon_with(&self, options: Options) -> Running {
-        let Options { wallet, limits } = options;
+        let Options { wallet, limits, rates } = options;
         let mut builder = Service::builder(self.service_key.clone())
             .relays(self.relays())
             .store(Arc::new(self.store.reopen()))
             .allow_private_relays(true);
         if wallet {
             builder = builder.wallet(Arc::clone(&self.merchant) as Arc<dyn LightningWallet>);
+        }
+        if let Some(rates) = rates {
+            builder = builder.rates(rates);
         }
         let service = builder.start(Handle::current()).await.expect("a service");
         let relays = service.clone();
