@@ -119,7 +119,11 @@ impl PublicSource {
         }
     }
 
-    fn read(self, body: &[u8], currency: CurrencyCode) -> Result<Prices, SourceError> {
+    /// Reads an answer of this source to a question about a currency.
+    ///
+    /// # Errors
+    /// When it is not of the source's form, about something else, or its price is none.
+    pub fn read(self, body: &[u8], currency: CurrencyCode) -> Result<Prices, SourceError> {
         match self {
             Kraken => formats::kraken(body, currency),
             Coinbase => formats::coinbase(body, currency),

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -458,4 +459,35 @@ async fn currencies_with_few_sources_are_priced_too() {
     let unknown = RateDesk::new(env, Vec::new(), RateOptions::default());
     let refused = unknown.quote_wire(100, "EUR").await;
     assert!(matches!(refused, Err(RateError::NotQuoted { .. })), "{refused:?}");
+}
+
+proptest! {
+    /// Answers with a piece replaced, and anything else: prices or an error, never a panic.
+    #[test]
+    fn a_mangled_answer_is_prices_or_an_error(
+        source in proptest::sample::select(PublicSource::ALL.to_vec()),
+        irr: bool,
+        price in "-?[0-9]{1,20}(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?",
+        from in 0..300usize,
+        length in 0..8usize,
+        piece in proptest::collection::vec(any::<u8>(), 0..8),
+        alone: bool,
+    ) {
+        let code = if irr { "IRR" } else { "EUR" };
+        let mut body = answer(source, code, &price).into_bytes();
+        let from = from.min(body.len());
+        let to = (from + length).min(body.len());
+        if alone {
+            body = piece;
+        } else {
+            body.splice(from..to, piece);
+        }
+        if let Ok(found) = source.read(&body, currency(code)) {
+            for (currency, price) in found.prices {
+                prop_assert!(currency.is_listed());
+                prop_assert_eq!(Price::parse(&price.to_string()), Ok(price));
+                prop_assert_eq!(Price::from_wire(price.to_wire()), Ok(price));
+            }
+        }
+    }
 }
