@@ -149,9 +149,9 @@ async fn a_price_in_fiat_is_asked_for_in_bitcoin_and_paid() {
     let invoice = Bolt11::parse(&wanted.invoice).expect("a real invoice");
     assert_eq!(invoice.amount, Some(Millisats::new(30_753_609)));
     app.replies().payment(&request, PaymentStatus::Approved).await.expect("replied");
-    world.pay(&wanted.invoice).await;
     let stream = opened["stream_id"].as_str().expect("a stream");
     assert_eq!(socket.notification(stream).await["data"]["status"]["status"], "user_approved");
+    world.pay(&wanted.invoice).await;
     assert_eq!(socket.notification(stream).await["data"]["status"]["status"], "paid");
 
     let before = sources.heard().len();

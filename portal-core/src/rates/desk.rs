@@ -20,8 +20,6 @@ use crate::primitives::{CurrencyCode, FiatAmount, Timestamp};
 
 /// How many sources are asked at once.
 const AT_ONCE: usize = 3;
-/// How long the others may take once enough have answered.
-const GRACE: Duration = Duration::from_millis(400);
 /// How long a source that failed is left alone.
 const REST: Duration = Duration::from_secs(15);
 /// A clock that jumps further back than this makes what was learned before worthless.
@@ -42,6 +40,8 @@ pub struct RateOptions {
     pub at_least: usize,
     /// How long all asking for one rate may take; eight seconds by default.
     pub patience: Duration,
+    /// How long the others may take once two have answered and agree; 0.4 seconds by default.
+    pub grace: Duration,
 }
 
 impl Default for RateOptions {
@@ -53,6 +53,7 @@ impl Default for RateOptions {
             tolerance_permille: 50,
             at_least: 1,
             patience: Duration::from_secs(8),
+            grace: Duration::from_millis(400),
         }
     }
 }
@@ -168,7 +169,7 @@ impl RateDesk {
             }
             let settled = self.settle(&answers).is_some();
             if settled && answers.len() > 1 {
-                deadline = deadline.min(Instant::now() + GRACE);
+                deadline = deadline.min(Instant::now() + self.options.grace);
             } else if answers.len() + asked.len() < AT_ONCE || (asked.is_empty() && !settled) {
                 let more = next.next().map(|(place, slot)| self.ask_one(place, slot, currency));
                 asked.extend(more);
