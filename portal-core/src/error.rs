@@ -8,6 +8,8 @@ use crate::payments::pay::PayError;
 use crate::primitives::{ErrorCode, MoneyError};
 use crate::protocol::calendar::CalendarError;
 use crate::protocol::handshake::HandshakeUrlError;
+use crate::rates::RateError;
+use crate::rates::check::ClaimError;
 use crate::relay::AddressError;
 use crate::storage::StorageError;
 use crate::wallet::WalletError;
@@ -54,6 +56,12 @@ pub enum Error {
     /// An amount.
     #[error(transparent)]
     Money(#[from] MoneyError),
+    /// An exchange rate.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// The price that a request claims.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// An address.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -156,6 +164,12 @@ impl Error {
             Self::HandshakeUrl(_) => ErrorCode::InvalidUrl,
             Self::Calendar(_) => ErrorCode::InvalidCalendar,
             Self::Money(_) | Self::ZeroAmount => ErrorCode::InvalidAmount,
+            Self::Rate(error) => rate(error),
+            Self::Claim(error) => match error {
+                ClaimError::InvoiceTooHigh { .. } => ErrorCode::InvalidInvoice,
+                ClaimError::UnfairRate | ClaimError::NoPrice(_) => ErrorCode::InvalidAmount,
+                ClaimError::Rate(error) => rate(error),
+            },
             Self::Address(error) => address(error),
             Self::Nip05(_) | Self::RequestNotFound => ErrorCode::NotFound,
             Self::OutOfRange { .. } => ErrorCode::InvalidTime,
@@ -207,6 +221,15 @@ const fn instruction(error: &InstructionError) -> ErrorCode {
         }
         InstructionError::Comment { .. } => ErrorCode::InvalidRequest,
         InstructionError::CannotPay { .. } => ErrorCode::WalletUnsupported,
+    }
+}
+
+const fn rate(error: &RateError) -> ErrorCode {
+    match error {
+        RateError::NotQuoted { .. }
+        | RateError::Unavailable { .. }
+        | RateError::Contradiction { .. } => ErrorCode::RateUnavailable,
+        RateError::Money(_) => ErrorCode::InvalidAmount,
     }
 }
 

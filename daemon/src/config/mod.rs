@@ -14,6 +14,7 @@ mod logging;
 mod nostr;
 mod problem;
 mod profile;
+mod rates;
 mod storage;
 mod values;
 mod wallet;
@@ -31,6 +32,7 @@ pub use self::logging::LoggingConfig;
 pub use self::nostr::NostrConfig;
 pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
+pub use self::rates::{RatesConfig, SourceConfig};
 pub use self::storage::StorageConfig;
 use self::values::Values;
 pub use self::wallet::WalletConfig;
@@ -45,6 +47,8 @@ pub struct Config {
     pub nostr: NostrConfig,
     /// The wallet that takes and makes payments.
     pub wallet: WalletConfig,
+    /// Who says what a bitcoin costs.
+    pub rates: RatesConfig,
     /// Who may use it.
     pub auth: AuthConfig,
     /// What a stranger can cost.
@@ -99,6 +103,7 @@ pub fn load(
         info: InfoConfig::take(&mut values, flags),
         nostr: NostrConfig::take(&mut values, flags),
         wallet: WalletConfig::take(&mut values),
+        rates: RatesConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),

@@ -12,6 +12,7 @@ use portal_core::identity::LocalKey;
 use portal_core::primitives::{Millisats, Secret, StreamId};
 use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::ClientInfo;
+use portal_core::rates::RateDesk;
 use portal_core::relay::RelayAddress;
 use portal_core::service::Service;
 use portal_core::storage::memory::MemoryStore;
@@ -58,11 +59,12 @@ pub struct Options {
     pub limits: LimitsConfig,
     /// The name that anybody can pay to.
     pub name: Option<&'static str>,
+    pub rates: Option<Arc<RateDesk>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wallet: true, limits: LimitsConfig::default(), name: None }
+        Self { wallet: true, limits: LimitsConfig::default(), name: None, rates: None }
     }
 }
 
@@ -90,13 +92,16 @@ impl World {
     }
 
     pub async fn daemon_with(&self, options: Options) -> Running {
-        let Options { wallet, limits, name } = options;
+        let Options { wallet, limits, name, rates } = options;
         let mut builder = Service::builder(self.service_key.clone())
             .relays(self.relays())
             .store(Arc::new(self.store.reopen()))
             .allow_private_relays(true);
         if wallet {
             builder = builder.wallet(Arc::clone(&self.merchant) as Arc<dyn LightningWallet>);
+        }
+        if let Some(rates) = rates {
+            builder = builder.rates(rates);
         }
         let service = builder.start(Handle::current()).await.expect("a service");
         let relays = service.clone();

@@ -5,6 +5,7 @@ mod config;
 mod harness;
 mod hostile;
 mod lightning_address;
+mod rates;
 mod rest;
 mod restart;
 mod resume;

@@ -12,6 +12,7 @@ mod instructions;
 mod invoices;
 mod logins;
 mod payments;
+mod prices;
 mod profiles;
 mod reader;
 mod relays;

@@ -26,6 +26,12 @@ pub trait LightningWallet: Send + Sync {
     /// What this wallet is and can do. A call to the wallet, so also a test of the connection.
     async fn info(&self) -> Result<WalletInfo, WalletError>;
 
+    /// Whether its invoices are for whole satoshi only. Amounts are then rounded up before it is
+    /// asked for one.
+    fn whole_sats(&self) -> bool {
+        false
+    }
+
     /// What is in it.
     async fn balance(&self) -> Result<Balance, WalletError>;
 
