@@ -12,8 +12,10 @@ pub enum WalletConfig {
     None,
     /// A wallet linked by NIP-47.
     Nwc {
-        /// `nostr+walletconnect://…`; whoever has it can spend.
+        /// `nostr+walletconnect://…`; whoever has it can do what the wallet lets this link do.
         link: NwcUri,
+        /// Whether the link may be one that can spend; needed to pay out.
+        allow_spending: bool,
     },
     /// The built-in wallet, which this build does not have.
     Breez,
@@ -39,16 +41,23 @@ impl WalletConfig {
         let backend = values.text("wallet.ln_backend");
         let nwc_name = values.name_of("wallet.nwc.url");
         let nwc_url = values.secret("wallet.nwc.url");
+        let allow_spending = values.flag("wallet.nwc.allow_spending").unwrap_or(false);
         let breez = [
             values.secret("wallet.breez.api_key").is_some(),
             values.secret("wallet.breez.mnemonic").is_some(),
             values.text("wallet.breez.storage_dir").is_some(),
         ]
         .contains(&true);
+        if backend.as_deref() == Some("none") && nwc_url.is_some() {
+            values.warn(Warning::NoEffect {
+                name: nwc_name.clone(),
+                why: "`wallet.ln_backend` is none, so there is no wallet; remove it or set it to nwc",
+            });
+        }
         let wallet = match (backend.as_deref(), nwc_url) {
             (Some("nwc") | None, Some(url)) => {
                 if let Ok(link) = NwcUri::parse(url.expose()) {
-                    Self::Nwc { link }
+                    Self::Nwc { link, allow_spending }
                 } else {
                     values.problem(Problem::WrongForm {
                         name: nwc_name,
