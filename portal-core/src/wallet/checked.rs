@@ -139,6 +139,12 @@ impl LightningWallet for CheckedWallet {
         }
     }
 
+    async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
+        let text = self.call(PATIENCE, self.inner.invoice_of(payment_hash)).await?;
+        Ok(text
+            .filter(|text| Bolt11::parse(text).is_ok_and(|read| read.payment_hash == payment_hash)))
+    }
+
     async fn quote(&self, request: &PayInvoice) -> Result<FeeQuote, WalletError> {
         request.checked_amount()?;
         self.call(PATIENCE, self.inner.quote(request)).await

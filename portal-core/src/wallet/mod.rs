@@ -87,6 +87,12 @@ pub trait LightningWallet: Send + Sync {
         self.lookup(key.payment_hash()?).await
     }
 
+    /// The text of the invoice of a payment, where the wallet keeps it.
+    async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
+        let _ = payment_hash;
+        Ok(None)
+    }
+
     /// What paying would cost on top, as the wallet estimates it now.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ class OwnWallet(portal.LightningWallet):
         if self.lie == "throw":
             raise RuntimeError("not a WalletFault")
         if self.lie == "refuse":
-            raise portal.WalletFault.Refused("QUOTA_EXCEEDED", "not today")
+            raise portal.WalletFault.Refused(code="QUOTA_EXCEEDED", reason="not today")
         return await self.till.balance()
 
     async def make_invoice(self, order):
@@ -156,9 +156,8 @@ async def main():
 
         # Nothing that the wallet says is taken over unchecked.
         own.lie = "amount"
-        refused = await error_of(
-            wallet.make_invoice(portal.InvoiceOrder(AMOUNT, None, 600))
-        )
+        wanted = portal.InvoiceOrder(amount_msat=AMOUNT, description=None, expiry_seconds=600)
+        refused = await error_of(wallet.make_invoice(wanted))
         assert refused == "wallet_refused", refused
         own.lie = "other"
         refused = await error_of(wallet.lookup(payment_hash))
@@ -172,7 +171,7 @@ async def main():
         own.lie = None
         assert (await wallet.balance()).amount_msat == 2 * AMOUNT
         assert (await wallet.info()).kind == "own"
-        listed = await wallet.list(portal.PaymentQuery(0, None, 0, 20))
+        listed = await wallet.list(portal.PaymentQuery(since=0, outgoing=None, offset=0, limit=20))
         assert len(listed) == 2 and not listed[0].outgoing
 
         assert await client.shutdown() and await service.shutdown()

@@ -375,6 +375,13 @@ impl LightningWallet for NwcWallet {
         self.look(params, |words, now| books::read(words, Some(payment_hash), now)).await
     }
 
+    async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
+        let params = LookupInvoice { payment_hash: Some(payment_hash.to_string()), invoice: None };
+        let told = self.look(params, |words, _| Ok(words.invoice.clone())).await?.flatten();
+        Ok(told
+            .filter(|text| Bolt11::parse(text).is_ok_and(|read| read.payment_hash == payment_hash)))
+    }
+
     async fn pay(&self, request: PayInvoice) -> Result<PayOutcome, WalletError> {
         request.checked_amount()?;
         if !self.options.allow_spending {

@@ -144,7 +144,11 @@ async fn lookup_invoice(core: &Core, params: LookupInvoice) -> Outcome {
     match core.wallet.lookup(hash).await.map_err(|error| refused(&error))? {
         Some(payment) => {
             let mut words = books::write(&payment);
-            words.invoice = params.invoice;
+            // Some clients take an answer without the text of the invoice for none.
+            words.invoice = match params.invoice {
+                Some(text) => Some(text),
+                None => core.wallet.invoice_of(hash).await.ok().flatten(),
+            };
             if payment.state == PaymentState::Pending
                 && payment.direction == Direction::Incoming
                 && let Ok(holds) = holds(core)

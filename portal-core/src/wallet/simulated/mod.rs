@@ -171,6 +171,11 @@ impl LightningWallet for SimulatedWallet {
         self.call(Call::Lookup, || Ok(self.network.lookup(&self.name, payment_hash)))
     }
 
+    async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
+        self.open()?;
+        Ok(self.network.invoice_of(&self.name, payment_hash))
+    }
+
     async fn pay(&self, request: PayInvoice) -> Result<PayOutcome, WalletError> {
         self.call(Call::Pay, || self.network.pay(&self.name, &request))
     }

@@ -257,6 +257,12 @@ impl SimulatedNetwork {
         Some(payment)
     }
 
+    pub(super) fn invoice_of(&self, name: &str, hash: PaymentHash) -> Option<String> {
+        let state = self.state();
+        state.ledger.view(name, hash, self.now())?;
+        state.ledger.row(hash).map(|row| row.bolt11.clone())
+    }
+
     pub(super) fn list(&self, name: &str, query: ListPayments) -> Vec<WalletPayment> {
         let now = self.now();
         self.state()
