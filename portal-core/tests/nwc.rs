@@ -12,7 +12,7 @@ use portal_core::relay::nostr::{NostrRelays, RelayOptions};
 use portal_core::relay::{RelayAddress, RelayPool, RelaySink};
 use portal_core::wallet::WalletEvent;
 use portal_core::wallet::nwc::{
-    Cipher, NwcConnection, NwcOptions, NwcService, NwcServiceOptions, NwcWallet, Permission,
+    Cipher, NwcConnection, NwcOptions, NwcService, NwcServiceOptions, NwcUri, NwcWallet, Permission,
 };
 use portal_core::wallet::suite::{OnLedger, Rig, SimulatedRig};
 use portal_testkit::relay::LocalRelay;
@@ -23,6 +23,8 @@ struct OverSockets {
     rig: SimulatedRig,
     relays: Vec<LocalRelay>,
     services: Vec<NwcService>,
+    /// The links to the payee's wallet and to the payer's.
+    uris: Vec<NwcUri>,
 }
 
 fn connector(
@@ -48,7 +50,7 @@ impl OverSockets {
         for _ in 0..relays {
             running.push(LocalRelay::start().await.expect("a relay on loopback"));
         }
-        let mut linked = Self { rig, relays: running, services: Vec::new() };
+        let mut linked = Self { rig, relays: running, services: Vec::new(), uris: Vec::new() };
         linked.link();
         linked
     }
@@ -63,6 +65,7 @@ impl OverSockets {
         let spend = Permission::Spend { budget: None };
         let (merchant, person) = (self.rig.merchant.clone(), self.rig.person.clone());
         self.services.clear();
+        self.uris.clear();
         for (wallet, permission) in [(merchant, Permission::ReceiveOnly), (person, spend)] {
             let env = Env::system();
             let connection = NwcConnection::generate(&env, permission);
@@ -94,6 +97,7 @@ impl OverSockets {
                 self.rig.payer = Arc::new(client);
             }
             self.services.push(service);
+            self.uris.push(uri);
         }
     }
 }
@@ -150,6 +154,55 @@ async fn wallet_goes_on_when_its_relays_come_back() {
         while events.next().await.expect("goes on") != WalletEvent::Reconnected {}
         // The other side may still be on its way back; who is not there misses a request.
         wallet.balance().await.expect("asked again until it is there");
+        Rig::end(&linked).await;
+    });
+    bounded.await.expect("in time");
+}
+
+/// The `nwc` crate: another client, which knows only the older cipher and has closed lists of
+/// words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_client_uses_our_service() {
+    use nostr::nips::nip47::{
+        ListTransactionsRequest, LookupInvoiceRequest, MakeInvoiceRequest, NostrWalletConnectURI,
+        PayInvoiceRequest, TransactionState,
+    };
+
+    let bounded = tokio::time::timeout(Duration::from_secs(60), async {
+        let linked = OverSockets::start(1).await;
+        let [payee, payer] = [0, 1].map(|index| {
+            let text = linked.uris[index].to_text();
+            nwc::NWC::new(NostrWalletConnectURI::parse(text.expose()).expect("a link"))
+        });
+        let info = payee.get_info().await.expect("answers");
+        assert_eq!(info.network.as_deref(), Some("regtest"));
+        assert_eq!(payer.get_balance().await.expect("answers"), 1_000_000);
+        let order = MakeInvoiceRequest {
+            amount: 4_000,
+            description: Some("a cup".to_owned()),
+            description_hash: None,
+            expiry: Some(600),
+        };
+        let made = payee.make_invoice(order).await.expect("made");
+        let paid = payer.pay_invoice(PayInvoiceRequest::new(made.invoice.clone())).await;
+        let proof = paid.expect("paid").preimage;
+        let by_text = LookupInvoiceRequest { payment_hash: None, invoice: Some(made.invoice) };
+        let seen = payee.lookup_invoice(by_text).await.expect("known");
+        assert_eq!(seen.state, Some(TransactionState::Settled));
+        assert_eq!(seen.preimage, Some(proof));
+        let all = ListTransactionsRequest {
+            from: None,
+            until: None,
+            limit: None,
+            offset: None,
+            unpaid: None,
+            transaction_type: None,
+        };
+        assert_eq!(payee.list_transactions(all).await.expect("listed").len(), 1);
+        let refused = payee.pay_invoice(PayInvoiceRequest::new("lnbcrt1")).await;
+        assert!(refused.expect_err("may only receive").to_string().contains("may not pay"));
+        payee.shutdown().await;
+        payer.shutdown().await;
         Rig::end(&linked).await;
     });
     bounded.await.expect("in time");

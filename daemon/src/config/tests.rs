@@ -258,6 +258,12 @@ fn the_wallet_is_the_one_that_is_named() {
     assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { .. }));
     let error = from("", &[("NWC_URL", "https://no-link.example")]).expect_err("no link");
     assert!(!error.to_string().contains("no-link"));
+    let relays: String = (0..10).map(|n| format!("&relay=wss%3A%2F%2Fr{n}.example")).collect();
+    let no_secret = link.split("&secret").next().expect("a part").to_owned();
+    for (wrong, says) in [(no_secret, "with its secret"), (link.clone() + &relays, "at most 8")] {
+        let error = from("", &[("NWC_URL", &wrong)]).expect_err("not usable").to_string();
+        assert!(error.contains(says) && !error.contains("79be667e"), "{error}");
+    }
     assert!(from("[wallet]\nln_backend = \"nwc\"\n", &[]).is_err());
     assert!(from("[wallet]\nln_backend = \"lnd\"\n", &[]).is_err());
 }

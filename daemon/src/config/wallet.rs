@@ -1,6 +1,6 @@
 //! `[wallet]`: the Lightning wallet that takes and makes payments.
 
-use portal_core::wallet::nwc::NwcUri;
+use portal_core::wallet::nwc::{NwcUri, NwcUriError};
 
 use super::problem::{Problem, Warning};
 use super::values::Values;
@@ -55,17 +55,14 @@ impl WalletConfig {
             });
         }
         let wallet = match (backend.as_deref(), nwc_url) {
-            (Some("nwc") | None, Some(url)) => {
-                if let Ok(link) = NwcUri::parse(url.expose()) {
-                    Self::Nwc { link, allow_spending }
-                } else {
-                    values.problem(Problem::WrongForm {
-                        name: nwc_name,
-                        expected: "a wallet link: nostr+walletconnect://<key>?relay=…&secret=…",
-                    });
+            (Some("nwc") | None, Some(url)) => match NwcUri::parse(url.expose()) {
+                Ok(link) => Self::Nwc { link, allow_spending },
+                Err(error) => {
+                    let expected = expected(error);
+                    values.problem(Problem::WrongForm { name: nwc_name, expected });
                     Self::None
                 }
-            }
+            },
             (Some("nwc"), None) => {
                 values.problem(Problem::Missing {
                     key: "wallet.nwc.url",
@@ -94,5 +91,20 @@ impl WalletConfig {
             Self::Nwc { .. } | Self::None => {}
         }
         wallet
+    }
+}
+
+/// What a link lacks. Never repeats any of it.
+const fn expected(error: NwcUriError) -> &'static str {
+    match error {
+        NwcUriError::NotALink => "a wallet link: nostr+walletconnect://<key>?relay=…&secret=…",
+        NwcUriError::WrongWalletKey => {
+            "a wallet link with the wallet's public key: nostr+walletconnect://<key>?…"
+        }
+        NwcUriError::NoSecret => "a wallet link with its secret: …&secret=<64 hex digits>",
+        NwcUriError::WrongSecret => "a wallet link whose secret is a key of 64 hex digits",
+        NwcUriError::NoRelay => "a wallet link with a relay: …?relay=wss://…",
+        NwcUriError::TooManyRelays => "a wallet link with at most 8 relays",
+        NwcUriError::WrongRelay => "a wallet link whose relays are ws:// or wss:// addresses",
     }
 }

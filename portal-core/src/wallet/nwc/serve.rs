@@ -20,14 +20,15 @@ use crate::wallet::{
     PayOutcome, PaymentHash, PaymentState, WalletError,
 };
 
-/// What is served for every wallet; `pay_invoice` only to who may spend.
-const METHODS: [&str; 7] = [
+/// What is served for every wallet; `pay_invoice` only to who may spend. `get_budget` is served as
+/// well, and not named: it is not in NIP-47, and there are clients to whom a list with a word that
+/// they do not know is no list.
+const METHODS: [&str; 6] = [
     "get_info",
     "get_balance",
     "make_invoice",
     "lookup_invoice",
     "list_transactions",
-    "get_budget",
     "pay_invoice",
 ];
 /// What is served for wallets that have them.
