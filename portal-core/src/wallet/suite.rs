@@ -51,25 +51,38 @@ pub trait Rig: Send + Sync {
     /// Lets time pass, for both wallets.
     fn pass(&self, time: Duration);
     /// Moves the clocks of the wallets against the clock of their user, by this many seconds.
-    fn skew(&self, seconds: i64);
+    fn skew(&self, seconds: i64) {
+        cannot(&format!("move a clock by {seconds} s"))
+    }
     /// Keeps the next payment under way until [`Rig::release`] or [`Rig::fail`].
     fn hold_next_payment(&self);
     /// Lets a held payment arrive.
     fn release(&self, hash: PaymentHash);
     /// Lets a held payment come back.
-    fn fail(&self, hash: PaymentHash);
+    fn fail(&self, hash: PaymentHash) {
+        cannot(&format!("fail payment {hash}"))
+    }
     /// Does the next payment, but loses the answer.
     fn lose_next_answer(&self);
     /// Does the next payment, but answers with something that nobody knows.
-    fn garble_next_answer(&self);
+    fn garble_next_answer(&self) {
+        cannot("garble an answer")
+    }
     /// Does not tell the payee of the next payment.
     fn lose_next_event(&self);
     /// Tells the payee of the next payment twice.
     fn double_next_event(&self);
     /// Ends both wallets as a crash would, and opens them again from what they have kept.
-    async fn restart(&mut self);
+    async fn restart(&mut self) {
+        cannot("restart its wallets")
+    }
     /// Ends whatever stands between the wallets.
     async fn end(&self);
+}
+
+/// A rig that cannot do something must not be asked for it, and never pretends.
+fn cannot(what: &str) -> ! {
+    panic!("this rig cannot {what}: name the tests that it can run with `only`")
 }
 
 /// What the payer has at first.
