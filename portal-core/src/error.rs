@@ -262,6 +262,7 @@ fn wallet(error: &WalletError) -> ErrorCode {
         }
         WalletError::Refused { .. } | WalletError::BadAnswer { .. } => ErrorCode::WalletRefused,
         WalletError::Unsupported { .. } => ErrorCode::WalletUnsupported,
+        WalletError::MaySpend => ErrorCode::NotConfigured,
         WalletError::BadRequest { .. } => ErrorCode::InvalidRequest,
         WalletError::ShutDown => ErrorCode::ShuttingDown,
     }

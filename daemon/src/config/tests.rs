@@ -219,9 +219,16 @@ filter = "info"
     assert_eq!(loaded.config.profile.profile.name.as_deref(), Some("shop"));
     assert_eq!(loaded.config.logging.filter.as_deref(), Some("info"));
     assert!(matches!(loaded.config.wallet, WalletConfig::None), "ln_backend decides");
-    assert!(
-        matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == "`database.path`")
-    );
+    let warned: Vec<&str> = loaded
+        .warnings
+        .iter()
+        .map(|warning| match warning {
+            Warning::NoEffect { name, .. } => name.as_str(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned.contains(&"`database.path`") && warned.contains(&"`wallet.nwc.url`"));
 }
 
 #[test]
@@ -230,7 +237,19 @@ fn the_wallet_is_the_one_that_is_named() {
         "nostr+walletconnect://79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798?relay=wss%3A%2F%2Frelay.example&secret={KEY}"
     );
     let loaded = from("[wallet]\nln_backend = \"none\"\n", &[("NWC_URL", &link)]).expect("linked");
-    assert!(matches!(&loaded.config.wallet, WalletConfig::Nwc { link } if link.relays.len() == 1));
+    assert!(
+        matches!(&loaded.config.wallet, WalletConfig::Nwc { link, allow_spending: false } if link.relays.len() == 1)
+    );
+    let long = ("PORTAL__WALLET__NWC__URL", link.as_str());
+    let loaded = from("[wallet]\nln_backend = \"none\"\n", &[long]).expect("starts");
+    assert!(matches!(loaded.config.wallet, WalletConfig::None), "`none` is said outright");
+    assert!(
+        matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == long.0),
+        "{:?}",
+        loaded.warnings
+    );
+    let loaded = from("[wallet.nwc]\nallow_spending = true\n", &[long]).expect("linked");
+    assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { allow_spending: true, .. }));
     let words = "abandon abandon about";
     let loaded = from("", &[("BREEZ_MNEMONIC", words), ("BREEZ_API_KEY", "x")]).expect("starts");
     assert!(matches!(loaded.config.wallet, WalletConfig::Breez));
@@ -239,6 +258,12 @@ fn the_wallet_is_the_one_that_is_named() {
     assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { .. }));
     let error = from("", &[("NWC_URL", "https://no-link.example")]).expect_err("no link");
     assert!(!error.to_string().contains("no-link"));
+    let relays: String = (0..10).map(|n| format!("&relay=wss%3A%2F%2Fr{n}.example")).collect();
+    let no_secret = link.split("&secret").next().expect("a part").to_owned();
+    for (wrong, says) in [(no_secret, "with its secret"), (link.clone() + &relays, "at most 8")] {
+        let error = from("", &[("NWC_URL", &wrong)]).expect_err("not usable").to_string();
+        assert!(error.contains(says) && !error.contains("79be667e"), "{error}");
+    }
     assert!(from("[wallet]\nln_backend = \"nwc\"\n", &[]).is_err());
     assert!(from("[wallet]\nln_backend = \"lnd\"\n", &[]).is_err());
 }

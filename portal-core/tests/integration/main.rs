@@ -13,3 +13,4 @@ mod peer;
 mod prices;
 mod profile;
 mod subkeys;
+mod tenants;
