@@ -1,12 +1,10 @@
 /** The class that applications use: one method for each thing the daemon can do. */
-import type { CallSpec } from './calls.js';
-import { Connection } from './connection.js';
-import { PortalSDKError, asPortalError } from './errors.js';
-import { EventHub } from './events.js';
+import { Caller, type Params } from './caller.js';
+import { PortalSDKError } from './errors.js';
 import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, refundKind, singlePaymentKind } from './kinds.js';
-import { CallbackReader, PortalStream, type StreamKind } from './readers.js';
+import { PortalStream } from './readers.js';
 import { randomUuid } from './runtime.js';
-import { StreamTable, type Reader } from './streams.js';
+import type { Reader } from './streams.js';
 import { Timestamp } from './timestamp.js';
 import type { AuthResponseData, JwtClaims, KeyHandshake, Nip05Profile } from './types/auth.js';
 import type { CallOptions, ClientConfig, EventCallbacks, NotificationListener } from './types/config.js';
@@ -27,10 +25,7 @@ import type {
 } from './types/payments.js';
 import type { Profile } from './types/profile.js';
 import type { CashuResponseStatus } from './types/tickets.js';
-import { isResponseType, type ResponseData, type StreamEvent } from './types/wire.js';
-
-type DataOf<T extends ResponseData['type']> = Extract<ResponseData, { type: T }>;
-type Params = Record<string, unknown>;
+import type { ResponseData, StreamEvent } from './types/wire.js';
 
 /** A stream of handshakes, with the URL that people are to open. */
 export interface KeyHandshakeStream extends PortalStream<KeyHandshake> {
@@ -39,18 +34,12 @@ export interface KeyHandshakeStream extends PortalStream<KeyHandshake> {
 }
 
 /** A client of the Portal daemon. */
-export class PortalSDK {
-  private readonly events = new EventHub();
-  private readonly streams = new StreamTable(
-    (data, streamId) => this.events.notification(data, streamId),
-    (streamId) => this.attachAgain(streamId),
-  );
-  private readonly connection: Connection;
+export class PortalSDK extends Caller {
   /** The streams of static tokens: the daemon says nothing on them when the token is revoked. */
   private readonly staticStreams = new Map<string, string>();
 
   constructor(config: ClientConfig) {
-    this.connection = new Connection(config, this.events, this.streams);
+    super(config);
   }
 
   // --- connection ---
@@ -363,51 +352,7 @@ export class PortalSDK {
    * with what comes. Ends with the stream, whose last event may be an `error`; leave the loop to end it earlier.
    */
   streamEvents(streamId: string, after?: number): PortalStream<StreamEvent> {
-    const stream = this.iterator(streamId, anyKind);
-    stream.position = after;
-    stream.held = true;
-    this.streams.attach(streamId, stream);
-    const agreed = (): void => {
-      stream.held = false;
-    };
-    this.connection.resume(streamId, {}, agreed).catch((thrown: unknown) => {
-      const error = asPortalError(thrown, 'STREAM_LOST');
-      stream.end(error.code === 'SERVER_ERROR' ? lostStream(streamId, error) : error);
-      this.streams.detach(streamId, stream);
-    });
-    return stream;
-  }
-
-  // --- how calls are made ---
-
-  private request<T extends ResponseData['type']>(cmd: string, type: T, params: Params | undefined, options: CallOptions): Promise<DataOf<T>> {
-    return this.connection.call(cmd, params, { ...options, take: (data) => expectType(cmd, type, data) }) as Promise<DataOf<T>>;
-  }
-
-  /** Makes a call whose answer names a stream, and attaches a reader before any later frame is looked at. */
-  private openStream<T extends 'key_handshake_url' | 'single_payment' | 'refund_payment' | 'listen_closed_recurring_payment'>(
-    cmd: string,
-    type: T,
-    params: Params | undefined,
-    options: CallOptions,
-    reader: (streamId: string) => Reader,
-  ): Promise<DataOf<T>> {
-    const spec: CallSpec = {
-      ...options,
-      take: (answer, call) => {
-        const data = expectType(cmd, type, answer);
-        const { stream_id: streamId, last_index: lastIndex } = data as { stream_id: string; last_index?: number | null };
-        const attached = reader(streamId);
-        // A stream that is older than this call begins, for its reader, with what comes now.
-        if (typeof lastIndex === 'number') attached.position = lastIndex;
-        this.streams.attach(streamId, attached);
-        // It may have begun on another socket: what came there is fetched, what came here is known by its index.
-        if (call.resent || options.idempotencyKey !== undefined) this.attachAgain(streamId);
-        return data;
-      },
-    };
-    this.streams.expect();
-    return this.connection.call(cmd, params, spec, () => this.streams.unexpect()) as Promise<DataOf<T>>;
+    return this.readAgain(streamId, anyKind, after);
   }
 
   private async openHandshake(
@@ -423,53 +368,6 @@ export class PortalSDK {
     });
     return url;
   }
-
-  private async openIterator<T>(
-    cmd: string,
-    type: 'single_payment' | 'refund_payment' | 'listen_closed_recurring_payment',
-    params: Params | undefined,
-    options: CallOptions,
-    kind: StreamKind<T>,
-  ): Promise<PortalStream<T>> {
-    let stream!: PortalStream<T>;
-    await this.openStream(cmd, type, params, options, (streamId) => {
-      stream = this.iterator(streamId, kind);
-      return stream;
-    });
-    return stream;
-  }
-
-  private attachAgain(streamId: string): void {
-    this.connection.resume(streamId).catch((thrown: unknown) => {
-      const error = asPortalError(thrown, 'STREAM_LOST');
-      // An older daemon cannot resume, but goes on with the stream; and the end of the connection ends or resumes it.
-      if (error.daemonCode === 'stream_not_found') this.streams.lose(streamId, lostStream(streamId, error));
-    });
-  }
-
-  private iterator<T>(streamId: string, kind: StreamKind<T>): PortalStream<T> {
-    return new PortalStream(streamId, kind, (stream) => this.streams.detach(streamId, stream));
-  }
-
-  private callbackReader<T>(kind: StreamKind<T>, callback: ((value: T) => void) | undefined): CallbackReader<T> {
-    return new CallbackReader(
-      kind,
-      (value) => this.events.guard(() => callback?.(value)),
-      (error) => {
-        // The end of the whole connection is told once, not for every stream.
-        if (error.code === 'STREAM_LOST' || error.code === 'SERVER_ERROR') this.events.error(error);
-      },
-    );
-  }
-}
-
-function expectType<T extends ResponseData['type']>(cmd: string, type: T, data: unknown): DataOf<T> {
-  if (isResponseType(data, type)) return data;
-  throw new PortalSDKError(`Unexpected answer to ${cmd}`, 'UNEXPECTED_RESPONSE', data);
-}
-
-function lostStream(streamId: string, cause: PortalSDKError): PortalSDKError {
-  return new PortalSDKError(`Stream lost: ${cause.message}`, 'STREAM_LOST', { streamId }, { daemonCode: cause.daemonCode });
 }
 
 function invoiceParams(mainKey: string, subkeys: string[], request: InvoicePaymentRequestContent): Params {
