@@ -108,6 +108,7 @@ export class CallTable {
           new PortalSDKError(`${cmd}: timeout, no answer within ${limit} ms`, 'REQUEST_TIMEOUT', describe(command), {
             // What may have been done already is only safe to repeat with the same key.
             retryable: command.idempotency_key === undefined || !call.sent,
+            idempotencyKey: command.idempotency_key,
           }),
         );
         this.timedOut(call);
@@ -147,6 +148,7 @@ export function closedError(error: PortalSDKError, call: Call): PortalSDKError {
   return new PortalSDKError(error.message, error.code, describe(call.command), {
     daemonCode: error.daemonCode,
     retryable: error.code !== 'AUTH_FAILED' && (!call.sent || call.command.idempotency_key === undefined),
+    idempotencyKey: call.command.idempotency_key,
   });
 }
 

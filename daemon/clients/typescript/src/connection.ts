@@ -416,7 +416,7 @@ export class Connection {
     const call = this.calls.get(id);
     if (frame.type === 'success') call?.resolve(frame.data);
     else if (frame.type === 'error') {
-      const error = daemonError(frame, call?.command.cmd);
+      const error = daemonError(frame, call?.command);
       if (!call) {
         if (id === '') this.events.error(error);
         return;

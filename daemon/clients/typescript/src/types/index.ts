@@ -1,5 +1,6 @@
 /** All types that the package exports. */
 export * from './auth.js';
+export * from './codes.js';
 export * from './config.js';
 export * from './payments.js';
 export * from './profile.js';
