@@ -18,6 +18,12 @@ const READS = new Set([
   'IssueJwt',
   'VerifyJwt',
   'CalculateNextOccurrence',
+  'ReadPaymentInstruction',
+  'LookupPayment',
+  'GetSubscription',
+  'ListSubscriptions',
+  'GetCashuWallet',
+  'ListTicketEvents',
 ]);
 
 /** These wait for a person, a wallet or a mint; the daemon bounds most of them at 300 s. */
@@ -27,8 +33,11 @@ const WAITS = new Set([
   'RequestInvoice',
   'RequestCashu',
   'PayInvoice',
+  'PayInstruction',
+  'WithdrawLnurl',
   'MintCashu',
   'BurnCashu',
+  'TakeBackCashu',
 ]);
 
 /** A call that waits for its answer. */

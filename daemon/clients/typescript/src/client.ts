@@ -1,19 +1,20 @@
 /** The class that applications use: one method for each thing the daemon can do. */
 import { Caller, type Params } from './caller.js';
 import { PortalSDKError } from './errors.js';
-import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, refundKind, singlePaymentKind } from './kinds.js';
+import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, refundKind, singlePaymentKind, subscriptionKind } from './kinds.js';
 import { PortalStream } from './readers.js';
-import { randomUuid } from './runtime.js';
+import { after, randomUuid } from './runtime.js';
 import type { Reader } from './streams.js';
-import { Timestamp } from './timestamp.js';
+import { Timestamp, stamped } from './timestamp.js';
 import type { AuthResponseData, JwtClaims, KeyHandshake, Nip05Profile } from './types/auth.js';
 import type { CallOptions, ClientConfig, EventCallbacks, NotificationListener } from './types/config.js';
+import type { PayInstructionContent, PaymentInstruction, WithdrawContent, Withdrawal } from './types/instructions.js';
 import type {
   CloseRecurringPaymentNotification,
   InvoicePaymentRequestContent,
   InvoiceResponse,
   InvoiceStatus,
-  PayInvoiceBounds,
+  PayInvoiceOptions,
   PayInvoiceResult,
   RecurringPaymentRequestContent,
   RecurringPaymentResponseContent,
@@ -22,10 +23,30 @@ import type {
   RequestInvoiceParams,
   SinglePaymentRequestContent,
   WalletInfo,
+  WalletPayment,
 } from './types/payments.js';
 import type { Profile } from './types/profile.js';
-import type { CashuResponseStatus } from './types/tickets.js';
-import type { ResponseData, StreamEvent } from './types/wire.js';
+import type {
+  AgreedSubscription,
+  Subscription,
+  SubscriptionChange,
+  SubscriptionEvent,
+  SubscriptionFilter,
+  SubscriptionList,
+  SubscriptionSchedule,
+} from './types/subscriptions.js';
+import type {
+  BurnCashuOptions,
+  CashuResponseStatus,
+  CashuWallet,
+  CheckTicketContent,
+  MintCashuOptions,
+  RedeemCashuContent,
+  RedeemedCashu,
+  TicketEvent,
+  TicketVerdict,
+} from './types/tickets.js';
+import type { ResponseData, StreamEvent, WireMoment } from './types/wire.js';
 
 /** A stream of handshakes, with the URL that people are to open. */
 export interface KeyHandshakeStream extends PortalStream<KeyHandshake> {
@@ -136,7 +157,7 @@ export class PortalSDK extends Caller {
 
   // --- payments ---
 
-  /** Asks a person to agree to a recurring payment; waits for their answer. */
+  /** Asks a person to agree to a recurring payment; waits for their answer. With `schedule` the daemon charges it. */
   async requestRecurringPayment(
     mainKey: string,
     subkeys: string[],
@@ -144,10 +165,11 @@ export class PortalSDK extends Caller {
     options: CallOptions = {},
   ): Promise<RecurringPaymentResponseContent> {
     const params = { main_key: mainKey, subkeys, payment_request: paymentRequest };
-    const { status: answer } = await this.request('RequestRecurringPayment', 'recurring_payment', params, options);
+    const { status: answer, schedule_stream_id } = await this.request('RequestRecurringPayment', 'recurring_payment', params, options);
     if (answer.status?.status !== 'confirmed') return answer;
     const { subscription_id, authorized_amount, authorized_currency, authorized_recurrence } = answer.status;
-    return { ...answer, subscription_id, authorized_amount, authorized_currency, authorized_recurrence };
+    const confirmed = { ...answer, subscription_id, authorized_amount, authorized_currency, authorized_recurrence };
+    return schedule_stream_id ? { ...confirmed, schedule_stream_id } : confirmed;
   }
 
   /** Asks a person for a payment and resolves once they are being asked; `onStatusChange` hears how it goes on. */
@@ -239,28 +261,67 @@ export class PortalSDK extends Caller {
     return { invoice, payment_hash: payment_hash ?? null };
   }
 
-  /** Pays an invoice from the daemon's wallet, within these bounds or those that are configured. */
-  async payInvoice(invoice: string, options: CallOptions = {}, bounds: PayInvoiceBounds = {}): Promise<PayInvoiceResult> {
-    const { preimage, fees_paid_msat } = await this.request('PayInvoice', 'pay_invoice', { invoice, ...bounds }, options);
+  /** Pays an invoice from the daemon's wallet, within the bounds of `options` or those that are configured. */
+  async payInvoice(invoice: string, options: PayInvoiceOptions = {}): Promise<PayInvoiceResult> {
+    const { amount_msat, max_fee_msat, retry, ...call } = options;
+    const { preimage, fees_paid_msat } = await this.request('PayInvoice', 'pay_invoice', { invoice, amount_msat, max_fee_msat, retry }, call);
     return { preimage, fees_paid_msat };
+  }
+
+  /** What a person pasted or scanned asks for: an invoice, a BIP 321 URI, an LNURL or a Lightning address. */
+  async readPaymentInstruction(instruction: string, options: CallOptions = {}): Promise<PaymentInstruction> {
+    const answer = await this.request('ReadPaymentInstruction', 'payment_instruction', { instruction }, options);
+    return stamped(answer.instruction, 'expires_at');
+  }
+
+  /**
+   * Pays to whatever `readPaymentInstruction` reads. A Lightning address makes a new invoice for every call, so give
+   * an `idempotencyKey` of your own: only the key says that one payment is meant, also after a restart.
+   */
+  async payInstruction(instruction: string, content: PayInstructionContent = {}, options: CallOptions = {}): Promise<PayInvoiceResult> {
+    const { preimage, fees_paid_msat } = await this.request('PayInstruction', 'pay_invoice', { ...content, instruction }, options);
+    return { preimage, fees_paid_msat };
+  }
+
+  /** Takes money that an LNURL offers; whether it has come, `lookupPayment` says. */
+  async withdrawLnurl(instruction: string, content: WithdrawContent = {}, options: CallOptions = {}): Promise<Withdrawal> {
+    const { amount_msat, payment_hash } = await this.request('WithdrawLnurl', 'withdraw_lnurl', { ...content, instruction }, options);
+    return { amount_msat, payment_hash };
+  }
+
+  /** Where a payment stands by the books of the daemon's wallet, or null when that does not know it. */
+  async lookupPayment(paymentHash: string, options: CallOptions = {}): Promise<WalletPayment | null> {
+    const { payment } = await this.request('LookupPayment', 'lookup_payment', { payment_hash: paymentHash }, options);
+    return payment && stamped(payment, 'settled_at');
   }
 
   /**
    * Gives back what was paid on a stream, or a part of it; never more. Resolves when the money has gone back: the
-   * person's app is asked for an invoice first, which may take a while.
+   * person's app is asked for an invoice first. Waiting ends as for every call, the refund goes on:
+   * use `streamRefund`, or the same `idempotencyKey` again, when it may take longer.
    */
   async refundPayment(streamId: string, content: RefundContent = {}, options: CallOptions = {}): Promise<Refunded> {
-    const params = { ...content, stream_id: streamId };
-    const stream = await this.openIterator('RefundPayment', 'refund_payment', params, options, refundKind);
-    const { value } = await stream.next();
-    if (value === undefined) throw new PortalSDKError('The refund ended without a word', 'STREAM_LOST', { streamId });
+    const limit = options.timeout ?? this.connection.config.waitTimeout;
+    const stream = await this.streamRefund(streamId, content, options);
+    const cancel = after(limit, () => {
+      const details = { cmd: 'RefundPayment', streamId: stream.streamId };
+      stream.end(new PortalSDKError(`RefundPayment: timeout, not ended within ${limit} ms`, 'REQUEST_TIMEOUT', details, options));
+      stream.close();
+    });
+    const { value } = await stream.next().finally(cancel);
+    if (value === undefined) throw new PortalSDKError('The refund ended without a word', 'STREAM_LOST', { streamId: stream.streamId });
     return value as Refunded;
+  }
+
+  /** Like `refundPayment`, for `for await`: one `Refunded`, or a rejection when nothing has gone back. */
+  streamRefund(streamId: string, content: RefundContent = {}, options: CallOptions = {}): Promise<PortalStream<Refunded>> {
+    return this.openIterator('RefundPayment', 'refund_payment', { ...content, stream_id: streamId }, options, refundKind);
   }
 
   /** The kind and balance of the daemon's wallet. */
   async getWalletInfo(options: CallOptions = {}): Promise<WalletInfo> {
-    const { wallet_type, balance_msat } = await this.request('GetWalletInfo', 'wallet_info', undefined, options);
-    return { wallet_type, balance_msat };
+    const { type: _, ...info } = await this.request('GetWalletInfo', 'wallet_info', undefined, options);
+    return stamped(info, 'balance_at');
   }
 
   /** When a calendar comes up next, or null if never again. */
@@ -269,6 +330,60 @@ export class PortalSDK extends Caller {
     if (next === null || next === undefined) return null;
     if (!/^\d+$/.test(String(next))) throw new PortalSDKError('Unexpected moment', 'UNEXPECTED_RESPONSE', next);
     return new Timestamp(BigInt(next));
+  }
+
+  // --- subscriptions that the daemon charges ---
+
+  /** Lets the daemon charge a subscription that a person agreed to earlier. */
+  scheduleSubscription(
+    mainKey: string,
+    subkeys: string[],
+    subscription: AgreedSubscription,
+    schedule: SubscriptionSchedule = {},
+    options: CallOptions = {},
+  ): Promise<Subscription> {
+    return this.subscription('ScheduleSubscription', { main_key: mainKey, subkeys, subscription, schedule }, options);
+  }
+
+  /** Charges nothing until it is resumed; a charge that is open stays open. */
+  pauseSubscription(streamId: string, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('PauseSubscription', { stream_id: streamId }, options);
+  }
+
+  /** Charges it again; one that is past due is asked for at once. */
+  resumeSubscription(streamId: string, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('ResumeSubscription', { stream_id: streamId }, options);
+  }
+
+  /** Charges another amount from now on. */
+  changeSubscription(streamId: string, change: SubscriptionChange, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('ChangeSubscription', { ...change, stream_id: streamId }, options);
+  }
+
+  /** Ends a subscription, and the person is told; null when they had not agreed to it yet. */
+  async cancelSubscription(streamId: string, reason?: string, options: CallOptions = {}): Promise<Subscription | null> {
+    const params = { stream_id: streamId, reason };
+    const { subscription } = await this.request('CancelSubscription', 'subscription_cancelled', params, options);
+    return subscription && readSubscription(subscription);
+  }
+
+  /** Where a subscription stands. */
+  getSubscription(streamId: string, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('GetSubscription', { stream_id: streamId }, options);
+  }
+
+  /** The subscriptions that the daemon charges, oldest first; ask again with `next` as `after` for more. */
+  async listSubscriptions(filter: SubscriptionFilter = {}, options: CallOptions = {}): Promise<SubscriptionList> {
+    const { type: _, ...list } = await this.request('ListSubscriptions', 'subscriptions', { ...filter }, options);
+    return { ...list, subscriptions: list.subscriptions.map(readSubscription) };
+  }
+
+  /**
+   * Reads what happens to a subscription for `for await`, from behind the index `after` or from its beginning.
+   * Ends when the subscription is closed.
+   */
+  streamSubscription(streamId: string, after?: number): PortalStream<SubscriptionEvent> {
+    return this.readAgain(streamId, subscriptionKind, after);
   }
 
   // --- profiles ---
@@ -309,17 +424,19 @@ export class PortalSDK extends Caller {
     return (await this.request('SendCashuDirect', 'send_cashu_direct_success', { main_key: mainKey, subkeys, token }, options)).message;
   }
 
-  /** Makes a token at a mint. */
+  /** Makes a token at a mint, for one person only with `lock_to` in the options. */
   async mintCashu(
     mint_url: string,
     static_auth_token: string | undefined,
     unit: string,
     amount: number,
     description?: string,
-    options: CallOptions = {},
+    options: MintCashuOptions = {},
   ): Promise<string> {
-    const params = { mint_url, static_auth_token, unit, amount, description };
-    return (await this.request('MintCashu', 'cashu_mint', params, options)).token;
+    const { lock_to, lock_until: until, ...call } = options;
+    const lock_until = until && Number(until.valueOf());
+    const params = { mint_url, static_auth_token, unit, amount, description, lock_to, lock_until };
+    return (await this.request('MintCashu', 'cashu_mint', params, call)).token;
   }
 
   /** Redeems a token at its mint and resolves to its amount. */
@@ -328,9 +445,39 @@ export class PortalSDK extends Caller {
     unit: string,
     token: string,
     static_auth_token?: string,
-    options: CallOptions = {},
+    options: BurnCashuOptions = {},
   ): Promise<number> {
-    return (await this.request('BurnCashu', 'cashu_burn', { mint_url, unit, token, static_auth_token }, options)).amount;
+    const { amount, ...call } = options;
+    return (await this.redeemCashu({ mint_url, unit, token, static_auth_token, amount }, call)).amount;
+  }
+
+  /** Like `burnCashu`, and also tells what of it the daemon's ticket wallet has kept. */
+  async redeemCashu(content: RedeemCashuContent, options: CallOptions = {}): Promise<RedeemedCashu> {
+    const { amount, kept = 0 } = await this.request('BurnCashu', 'cashu_burn', { ...content }, options);
+    return { amount, kept };
+  }
+
+  /** Takes back a token that `mintCashu` made and nobody has claimed; resolves to its amount. */
+  async takeBackCashu(token: string, options: CallOptions = {}): Promise<number> {
+    return (await this.request('TakeBackCashu', 'cashu_take_back', { token }, options)).amount;
+  }
+
+  /** What the daemon's ticket wallet holds, what it gave away and nobody claimed, and what is under way. */
+  async getCashuWallet(options: CallOptions = {}): Promise<CashuWallet> {
+    const { balances, unclaimed, open } = await this.request('GetCashuWallet', 'cashu_wallet', undefined, options);
+    return { balances, unclaimed: unclaimed.map((given) => stamped(given, 'since')), open: open.map((begun) => stamped(begun, 'since')) };
+  }
+
+  /** What happened to tickets behind the event of this number, in order, at most a hundred; ask again for more. */
+  async listTicketEvents(after?: number, options: CallOptions = {}): Promise<TicketEvent[]> {
+    const { events } = await this.request('ListTicketEvents', 'ticket_events', { after }, options);
+    return events.map((event) => stamped(event, 'at'));
+  }
+
+  /** Looks at a ticket at the door and uses it up. A repeated `idempotencyKey` gets the first verdict again. */
+  async checkTicket(content: CheckTicketContent, options: CallOptions = {}): Promise<TicketVerdict> {
+    const { type: _, ...verdict } = await this.request('CheckTicket', 'ticket_verdict', { ...content }, options);
+    return verdict as TicketVerdict;
   }
 
   // --- relays ---
@@ -355,6 +502,12 @@ export class PortalSDK extends Caller {
     return this.readAgain(streamId, anyKind, after);
   }
 
+  // --- what several calls share ---
+
+  private async subscription(cmd: string, params: Params, options: CallOptions): Promise<Subscription> {
+    return readSubscription((await this.request(cmd, 'subscription', params, options)).subscription);
+  }
+
   private async openHandshake(
     staticToken: string | null,
     noRequest: boolean,
@@ -368,6 +521,10 @@ export class PortalSDK extends Caller {
     });
     return url;
   }
+}
+
+function readSubscription(subscription: Subscription<WireMoment>): Subscription {
+  return stamped(subscription, 'next_due', 'acts_at', 'until');
 }
 
 function invoiceParams(mainKey: string, subkeys: string[], request: InvoicePaymentRequestContent): Params {

@@ -36,7 +36,8 @@ const NO_STREAM = '00000000-0000-0000-0000-000000000000';
 /** A connection that heals itself. */
 export class Connection {
   private readonly calls: CallTable;
-  private readonly config: Required<Pick<ClientConfig, 'connectTimeout' | 'requestTimeout' | 'waitTimeout'>>;
+  /** The limits, with their defaults. */
+  readonly config: Required<Pick<ClientConfig, 'connectTimeout' | 'requestTimeout' | 'waitTimeout'>>;
   private link?: Link;
   /** The token that the daemon accepted last. */
   private token?: string;
