@@ -29,6 +29,7 @@ impl HoldInvoices for NwcWallet {
                 amount: request.amount.as_u64(),
                 description: request.description,
                 expiry: Some(request.expiry.as_secs()),
+                ..MakeInvoice::default()
             },
             payment_hash: payment_hash.to_string(),
         };
@@ -39,7 +40,7 @@ impl HoldInvoices for NwcWallet {
         if invoice.payment_hash != payment_hash {
             return Err(bad("make_hold_invoice"));
         }
-        Ok(invoice)
+        Ok(invoice.into())
     }
 
     async fn is_held(&self, payment_hash: PaymentHash) -> Result<bool, WalletError> {

@@ -180,6 +180,23 @@ impl NwcWallet {
         self.link.negotiated()
     }
 
+    async fn make(
+        &self,
+        request: NewInvoice,
+        description_hash: Option<[u8; 32]>,
+    ) -> Result<Transaction, WalletError> {
+        if request.amount == Millisats::new(0) {
+            return Err(WalletError::BadRequest { what: "the amount is zero".to_owned() });
+        }
+        let params = MakeInvoice {
+            amount: request.amount.as_u64(),
+            description: request.description,
+            description_hash: description_hash.map(hex::encode),
+            expiry: Some(request.expiry.as_secs()),
+        };
+        self.ask(Request::MakeInvoice(params), "make_invoice").await
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -347,16 +364,25 @@ impl LightningWallet for NwcWallet {
     }
 
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError> {
-        if request.amount == Millisats::new(0) {
-            return Err(WalletError::BadRequest { what: "the amount is zero".to_owned() });
+        let amount = request.amount;
+        let made = self.make(request, None).await?;
+        Ok(accepted_invoice(made, amount, "make_invoice")?.into())
+    }
+
+    async fn make_invoice_for(
+        &self,
+        request: NewInvoice,
+        description_hash: [u8; 32],
+    ) -> Result<Invoice, WalletError> {
+        let amount = request.amount;
+        let request = NewInvoice { description: None, ..request };
+        let made = self.make(request, Some(description_hash)).await?;
+        let read = accepted_invoice(made, amount, "make_invoice")?;
+        // A wallet that does not know the member leaves it out.
+        if read.description_hash != Some(description_hash) {
+            return Err(WalletError::Unsupported { what: "make_invoice with a description hash" });
         }
-        let params = MakeInvoice {
-            amount: request.amount.as_u64(),
-            description: request.description,
-            expiry: Some(request.expiry.as_secs()),
-        };
-        let made: Transaction = self.ask(Request::MakeInvoice(params), "make_invoice").await?;
-        accepted_invoice(made, request.amount, "make_invoice")
+        Ok(read.into())
     }
 
     async fn lookup(
@@ -460,7 +486,7 @@ fn accepted_invoice(
     made: Transaction,
     amount: Millisats,
     what: &'static str,
-) -> Result<Invoice, WalletError> {
+) -> Result<Bolt11, WalletError> {
     let text = made.invoice.ok_or_else(|| bad(what))?;
     let read = Bolt11::parse(&text).map_err(|_| bad(what))?;
     if read.amount != Some(amount) {
@@ -468,7 +494,7 @@ fn accepted_invoice(
             what: "the invoice asks for another amount".to_owned(),
         });
     }
-    Ok(read.into())
+    Ok(read)
 }
 
 fn bad(what: &'static str) -> WalletError {

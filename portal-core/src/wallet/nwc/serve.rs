@@ -106,8 +106,15 @@ async fn make_invoice(core: &Core, params: MakeInvoice) -> Outcome {
         description: params.description.clone(),
         expiry: Duration::from_secs(params.expiry.unwrap_or(DEFAULT_EXPIRY)),
     };
-    let made = core.wallet.make_invoice(request).await.map_err(|error| refused(&error))?;
-    made_invoice(made, params)
+    let made = match &params.description_hash {
+        None => core.wallet.make_invoice(request).await,
+        Some(text) => {
+            let hash = books::bytes32(text)
+                .ok_or_else(|| refusal(Code::Unspecified, "the description hash is no hash"))?;
+            core.wallet.make_invoice_for(request, hash).await
+        }
+    };
+    made_invoice(made.map_err(|error| refused(&error))?, params)
 }
 
 async fn make_hold_invoice(core: &Core, params: MakeHoldInvoice) -> Outcome {

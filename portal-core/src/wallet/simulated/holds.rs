@@ -10,7 +10,7 @@ use nostr::hashes::{Hash, sha256};
 
 use super::SimulatedWallet;
 use super::ledger::{Moved, Record};
-use super::network::{NetworkError, SimulatedNetwork, unwritten};
+use super::network::{Description, NetworkError, SimulatedNetwork, unwritten};
 use crate::primitives::Millisats;
 use crate::wallet::{HoldInvoices, Invoice, NewInvoice, PaymentHash, WalletError, WalletPayment};
 
@@ -21,7 +21,7 @@ impl SimulatedNetwork {
         request: &NewInvoice,
         hash: PaymentHash,
     ) -> Result<Invoice, WalletError> {
-        let description = request.description.as_deref();
+        let description = Description::Text(request.description.as_deref());
         let read = self.sign(hash, Some(request.amount), description, request.expiry)?;
         if self.state().ledger.row(hash).is_some() {
             return Err(WalletError::BadRequest { what: "the hash is used already".to_owned() });
