@@ -15,17 +15,18 @@ use super::WalletEvent;
 /// Events a listener may lag behind before it loses some.
 const CAPACITY: usize = 256;
 
-/// The source.
-pub(crate) struct EventSource(Mutex<Option<broadcast::Sender<WalletEvent>>>);
+/// Where a wallet announces what happens, for any number of listeners.
+pub struct EventSource(Mutex<Option<broadcast::Sender<WalletEvent>>>);
 
 impl EventSource {
     /// A source without listeners.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self(Mutex::new(Some(broadcast::channel(CAPACITY).0)))
     }
 
     /// Tells everyone who listens now.
-    pub(crate) fn send(&self, event: WalletEvent) {
+    pub fn send(&self, event: WalletEvent) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = sender.as_ref()
             && sender.receiver_count() > 0
@@ -36,7 +37,7 @@ impl EventSource {
     }
 
     /// What is sent from now on; ends with [`EventSource::close`].
-    pub(crate) fn listen(&self) -> BoxStream<'static, WalletEvent> {
+    pub fn listen(&self) -> BoxStream<'static, WalletEvent> {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(receiver) = sender.as_ref().map(broadcast::Sender::subscribe) else {
             return stream::empty().boxed();
@@ -52,8 +53,14 @@ impl EventSource {
     }
 
     /// Ends every stream.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Default for EventSource {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+pub use self::events::EventSource;
 use crate::primitives::{Millisats, Timestamp};
 
 /// A Lightning wallet.

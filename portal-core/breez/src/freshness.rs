@@ -1,0 +1,119 @@
+//! How old the library's books are, and whether its servers can be reached.
+//!
+//! The library says neither: its synchronisation succeeds with every operator dead, and it opens
+//! without a network. So before each synchronisation the operators are asked something that they
+//! must answer; only then do the books count as up to date.
+//!
+//! ```text
+//!             probe answered                    probe failed
+//!   Unknown ────────────────▶ Reachable ────────────────────▶ Unreachable
+//!      └──────probe failed──────────────────▶  (Disconnected)      │
+//!                                ▲       probe answered            │
+//!                                └──────────(Reconnected)──────────┘
+//! ```
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use portal_core::env::Env;
+use portal_core::primitives::Timestamp;
+use portal_core::wallet::{EventSource, WalletError, WalletEvent};
+use tokio::time::Instant;
+
+use crate::api::Sdk;
+use crate::config::Limits;
+
+/// Pause after the first failed probe; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// When the books were last known to be right.
+pub(crate) struct Freshness {
+    /// Held while the books are brought up to date, so that those who come in between share it.
+    turn: tokio::sync::Mutex<Last>,
+    reachable: Mutex<Option<bool>>,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Last {
+    tried: Option<Instant>,
+    /// The outcome of that try: since when the books are right, or why not.
+    at: Option<Timestamp>,
+}
+
+impl Freshness {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let turn = tokio::sync::Mutex::new(Last::default());
+        Self { turn, reachable: Mutex::new(None), limits }
+    }
+
+    /// Brings the books up to date unless that was just tried; since when they are right.
+    pub(crate) async fn refresh(
+        &self,
+        sdk: &Sdk,
+        env: &Env,
+        events: &EventSource,
+    ) -> Result<Timestamp, WalletError> {
+        let asked = Instant::now();
+        let mut last = self.turn.lock().await;
+        let recent = last.tried.is_some_and(|tried| tried + self.limits.fresh > asked);
+        if !recent {
+            let at = self.bring_up_to_date(sdk, env).await;
+            *last = Last { tried: Some(Instant::now()), at };
+            self.tell(at.is_some(), events);
+        }
+        last.at.ok_or(WalletError::Unreachable)
+    }
+
+    async fn bring_up_to_date(&self, sdk: &Sdk, env: &Env) -> Option<Timestamp> {
+        let begin = env.now();
+        match tokio::time::timeout(self.limits.probe, sdk.probe()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the operators of Spark do not answer");
+                return None;
+            }
+            Err(_) => return None,
+        }
+        match tokio::time::timeout(self.limits.sync, sdk.sync()).await {
+            Ok(Ok(())) => Some(begin),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the books of the wallet are not up to date");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Asks the operators at intervals whether they are there; for ever.
+    pub(crate) async fn watch(&self, sdk: &Sdk, env: &Env, events: &EventSource) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let rest = match self.refresh(sdk, env, events).await {
+                Ok(_) => {
+                    pause = FIRST_PAUSE;
+                    self.limits.health
+                }
+                Err(_) => {
+                    let rest = pause;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                    rest
+                }
+            };
+            let rest = rest.saturating_add(env.jitter(rest / 4));
+            // Zero freshness would otherwise make this a busy loop in tests.
+            tokio::time::sleep(rest.max(Duration::from_millis(100))).await;
+        }
+    }
+
+    fn tell(&self, reached: bool, events: &EventSource) {
+        let mut reachable = self.reachable.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = reachable.replace(reached);
+        match (before, reached) {
+            (Some(false), true) => events.send(WalletEvent::Reconnected),
+            (Some(true) | None, false) => events.send(WalletEvent::Disconnected),
+            (Some(true) | None, true) | (Some(false), false) => {}
+        }
+    }
+}
