@@ -95,9 +95,9 @@ const FIELDS: &[(&str, &[(&str, &str)])] = &[
     (
         "Payment",
         &[
-            ("amount", "U128"),
+            ("amount", "u128"),
             ("details", "PaymentDetails?"),
-            ("fees", "U128"),
+            ("fees", "u128"),
             ("id", "text"),
             ("payment_type", "PaymentType"),
             ("status", "PaymentStatus"),
@@ -105,14 +105,8 @@ const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("SparkHtlcDetails", &[("payment_hash", "text"), ("preimage", "text?")]),
-    (
-        "PrepareSendPaymentRequest",
-        &[("amount", "U128?"), ("payment_request", "PaymentRequest")],
-    ),
-    (
-        "PrepareSendPaymentResponse",
-        &[("amount", "U128"), ("payment_method", "SendPaymentMethod")],
-    ),
+    ("PrepareSendPaymentRequest", &[("amount", "u128?"), ("payment_request", "PaymentRequest")]),
+    ("PrepareSendPaymentResponse", &[("amount", "u128"), ("payment_method", "SendPaymentMethod")]),
     ("ReceivePaymentRequest", &[("payment_method", "ReceivePaymentMethod")]),
     ("ReceivePaymentResponse", &[("payment_request", "text")]),
     (
@@ -195,9 +189,9 @@ pub(crate) fn check(interface: &Interface) -> Result<(), String> {
     if listener != [ON_EVENT] {
         return Err("its listener is another one".to_owned());
     }
-    let records = FIELDS.iter().map(|(record, fields)| {
-        (record.to_string(), interface.records.get(*record), *fields)
-    });
+    let records = FIELDS
+        .iter()
+        .map(|(record, fields)| (record.to_string(), interface.records.get(*record), *fields));
     let variants = VARIANTS.iter().map(|(one, variant, fields)| {
         let variants = interface.enums.get(*one).into_iter().flatten();
         let found = variants.clone().find(|it| it.name == *variant).map(|it| &it.fields);
@@ -339,7 +333,10 @@ pub(crate) struct Sdk {
 
 impl Sdk {
     /// The library's own configuration for a network, to be changed.
-    pub(crate) fn default_config(library: &BreezLibrary, network: &str) -> Result<Value, CallError> {
+    pub(crate) fn default_config(
+        library: &BreezLibrary,
+        network: &str,
+    ) -> Result<Value, CallError> {
         const NAME: &str = "default_config";
         let argument = encode(library, NAME, &Value::variant(network, []))?;
         let given = library.native.call(NAME, &argument);
@@ -514,7 +511,9 @@ impl Sdk {
             let read = interface.decode(&event, bytes).and_then(|value| SdkEvent::read(&value));
             match read {
                 Ok(event) => sink(event),
-                Err(misfit) => tracing::warn!(%misfit, "an event of the Breez library is unreadable"),
+                Err(misfit) => {
+                    tracing::warn!(%misfit, "an event of the Breez library is unreadable")
+                }
             }
         });
         let given = self.object.native().listen(NAME, &self.object, sink).await;

@@ -148,7 +148,8 @@ impl Books {
 
     /// Marks a payment as being sent, unless it is already.
     pub(crate) fn sending(&self, hash: PaymentHash) -> Option<Sending<'_>> {
-        self.lock().sending.insert(hash).then_some(Sending { books: self, hash })
+        let new = self.lock().sending.insert(hash);
+        new.then(|| Sending { books: self, hash })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

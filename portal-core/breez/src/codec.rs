@@ -498,10 +498,7 @@ mod tests {
             )]),
             enums: HashMap::from([(
                 "State".to_owned(),
-                vec![
-                    variant("New", vec![]),
-                    variant("Done", vec![field("", Type::UInt64, None)]),
-                ],
+                vec![variant("New", vec![]), variant("Done", vec![field("", Type::UInt64, None)])],
             )]),
             functions: HashMap::new(),
             fingerprint: [0; 32],

@@ -111,10 +111,8 @@ impl CallError {
 
     /// For a call with which nothing can have been sent.
     pub(crate) fn harmless(&self) -> WalletError {
-        let refused = |code: &str| WalletError::Refused {
-            code: code.to_owned(),
-            message: self.to_string(),
-        };
+        let refused =
+            |code: &str| WalletError::Refused { code: code.to_owned(), message: self.to_string() };
         match self.meaning() {
             Meaning::Insufficient => refused("INSUFFICIENT_BALANCE"),
             Meaning::NoLeaves => refused("NO_MATCHING_LEAVES"),
@@ -156,7 +154,10 @@ mod tests {
         ] {
             assert_eq!(sdk(variant, text).meaning(), meaning, "{variant} {text}");
         }
-        assert_eq!(CallError::Panic { text: "insufficient funds".into() }.meaning(), Meaning::Unknown);
+        assert_eq!(
+            CallError::Panic { text: "insufficient funds".into() }.meaning(),
+            Meaning::Unknown
+        );
         assert_eq!(CallError::from(Misfit::at("x")).meaning(), Meaning::Unknown);
     }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 use portal_core::env::Env;
 use portal_core::primitives::Timestamp;
 use portal_core::wallet::{EventSource, WalletError, WalletEvent};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::api::Sdk;
@@ -32,12 +33,15 @@ pub(crate) struct Freshness {
     /// Held while the books are brought up to date, so that those who come in between share it.
     turn: tokio::sync::Mutex<Last>,
     reachable: Mutex<Option<bool>>,
+    /// Wakes the watch when somebody found that the operators are gone.
+    lost: Notify,
     limits: Limits,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Last {
-    tried: Option<Instant>,
+    /// When the last try began: what happened later need not be in it.
+    begun: Option<Instant>,
     /// The outcome of that try: since when the books are right, or why not.
     at: Option<Timestamp>,
 }
@@ -45,7 +49,7 @@ struct Last {
 impl Freshness {
     pub(crate) fn new(limits: Limits) -> Self {
         let turn = tokio::sync::Mutex::new(Last::default());
-        Self { turn, reachable: Mutex::new(None), limits }
+        Self { turn, reachable: Mutex::new(None), lost: Notify::new(), limits }
     }
 
     /// Brings the books up to date unless that was just tried; since when they are right.
@@ -57,10 +61,11 @@ impl Freshness {
     ) -> Result<Timestamp, WalletError> {
         let asked = Instant::now();
         let mut last = self.turn.lock().await;
-        let recent = last.tried.is_some_and(|tried| tried + self.limits.fresh > asked);
+        let recent = last.begun.is_some_and(|begun| begun + self.limits.fresh > asked);
         if !recent {
+            let begun = Some(Instant::now());
             let at = self.bring_up_to_date(sdk, env).await;
-            *last = Last { tried: Some(Instant::now()), at };
+            *last = Last { begun, at };
             self.tell(at.is_some(), events);
         }
         last.at.ok_or(WalletError::Unreachable)
@@ -86,24 +91,19 @@ impl Freshness {
         }
     }
 
-    /// Asks the operators at intervals whether they are there; for ever.
+    /// Asks the operators at intervals whether they are there; more often while they are not.
     pub(crate) async fn watch(&self, sdk: &Sdk, env: &Env, events: &EventSource) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let rest = match self.refresh(sdk, env, events).await {
-                Ok(_) => {
-                    pause = FIRST_PAUSE;
-                    self.limits.health
+            if self.refresh(sdk, env, events).await.is_ok() {
+                pause = FIRST_PAUSE;
+                let rest = self.limits.health.saturating_add(env.jitter(self.limits.health / 4));
+                if tokio::time::timeout(rest, self.lost.notified()).await.is_err() {
+                    continue;
                 }
-                Err(_) => {
-                    let rest = pause;
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                    rest
-                }
-            };
-            let rest = rest.saturating_add(env.jitter(rest / 4));
-            // Zero freshness would otherwise make this a busy loop in tests.
-            tokio::time::sleep(rest.max(Duration::from_millis(100))).await;
+            }
+            tokio::time::sleep(pause.saturating_add(env.jitter(pause / 4))).await;
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
 
@@ -112,7 +112,10 @@ impl Freshness {
         let before = reachable.replace(reached);
         match (before, reached) {
             (Some(false), true) => events.send(WalletEvent::Reconnected),
-            (Some(true) | None, false) => events.send(WalletEvent::Disconnected),
+            (Some(true) | None, false) => {
+                self.lost.notify_one();
+                events.send(WalletEvent::Disconnected);
+            }
             (Some(true) | None, true) | (Some(false), false) => {}
         }
     }

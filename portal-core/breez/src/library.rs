@@ -21,7 +21,7 @@ use uniffi_meta::{Type, UNIFFI_CONTRACT_VERSION};
 pub const VERSION: &str = "0.27.2";
 
 /// What the descriptions in the builds of [`VERSION`] hash to.
-const FINGERPRINTS: &[&str] = &["FINGERPRINT"];
+const FINGERPRINTS: &[&str] = &["d79fd01b022a02133f6185d2ba39c9d9e0dd0d3771565fb9bcc6771c7515d611"];
 
 const HELP: &str = "get it with `pip download breez-sdk-spark==0.27.2 --no-deps`, unzip the wheel, \
                     and set PORTAL_BREEZ_LIB to the library in it";

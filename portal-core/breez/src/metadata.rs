@@ -95,7 +95,8 @@ impl Interface {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| MetadataError::Unreadable)?;
         items.sort();
-        let ours = |item: &Metadata| matches!(item, Metadata::Namespace(it) if it.name == namespace);
+        let ours =
+            |item: &Metadata| matches!(item, Metadata::Namespace(it) if it.name == namespace);
         if !items.iter().any(ours) {
             return Err(MetadataError::Foreign { namespace });
         }

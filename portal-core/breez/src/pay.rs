@@ -195,7 +195,6 @@ fn outcome(payment: &SdkPayment, hash: PaymentHash) -> Result<PayOutcome, Wallet
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use portal_core::wallet::PaymentHash;
@@ -233,7 +232,7 @@ mod tests {
     #[test]
     fn the_id_of_a_payment_never_changes() {
         let id = transfer_id(PaymentHash([1; 32]));
-        assert_eq!(id.to_string(), "TRANSFER_ID");
+        assert_eq!(id.to_string(), "76042d79-dcb0-5bc8-8e0e-409365340334");
         assert_ne!(id, transfer_id(PaymentHash([2; 32])));
     }
 

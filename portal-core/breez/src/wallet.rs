@@ -372,8 +372,7 @@ impl Inner {
     async fn balance(&self) -> Result<Balance, WalletError> {
         let fresh = self.refresh().await;
         let (_, sats) = self.sdk.info().await.map_err(|error| error.harmless())?;
-        let mut last =
-            self.last_balance.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.last_balance.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match fresh {
             Ok(at) => {
                 let balance = Balance { amount: millisats(sats), at };

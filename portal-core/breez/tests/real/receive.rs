@@ -9,7 +9,9 @@ use portal_core::wallet::{Direction, LightningWallet as _, PaymentState, WalletE
 use portal_testkit::NextReceive;
 use sha2::{Digest as _, Sha256};
 
-use crate::world::{OTHER_WORDS, WORDS, World, balance, invoice, list, order, settled, soon, until};
+use crate::world::{
+    OTHER_WORDS, WORDS, World, balance, invoice, list, order, settled, soon, until,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paid_invoice_is_told_found_listed_and_counted() {

@@ -40,7 +40,9 @@ async fn a_payment_arrives_once_with_its_preimage_and_its_fee() {
     assert_eq!(world.spark.paid(hash.0), 1);
     let listed = list(&wallet).await;
     assert_eq!(listed.len(), 1, "{listed:?}");
-    assert!(matches!(listed[0].state, PaymentState::Settled { preimage: Some(it), .. } if it == preimage));
+    assert!(
+        matches!(listed[0].state, PaymentState::Settled { preimage: Some(it), .. } if it == preimage)
+    );
     assert_eq!(balance(&wallet).await, 897);
     wallet.shutdown().await;
 }

@@ -13,8 +13,7 @@ use portal_breez::{
 use portal_core::env::Env;
 use portal_core::primitives::{Millisats, Secret, Timestamp};
 use portal_core::wallet::{
-    Invoice, LightningWallet as _, ListPayments, NewInvoice, PayInvoice, WalletEvent,
-    WalletPayment,
+    Invoice, LightningWallet as _, ListPayments, NewInvoice, PayInvoice, WalletEvent, WalletPayment,
 };
 use portal_testkit::{FakeSpark, SparkAccess};
 use tempfile::TempDir;
@@ -84,7 +83,9 @@ impl World {
     }
 
     pub async fn open_at(&self, config: BreezConfig, env: Env) -> Arc<BreezWallet> {
-        soon("the wallet opens", BreezWallet::open(&self.library, config, env)).await.expect("opened")
+        soon("the wallet opens", BreezWallet::open(&self.library, config, env))
+            .await
+            .expect("opened")
     }
 
     /// The usual wallet, with this much in it.

@@ -59,7 +59,11 @@ async fn answer(
     };
     let body = body.to_bytes();
     let token = head.headers.get("authorization").and_then(|value| value.to_str().ok());
-    if head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+    if head
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    {
         // One byte that says "not compressed", four of length.
         let reply = match body.split_at_checked(5) {
             Some(([0, ..], message)) => operators::answer(&ledger, head.uri.path(), token, message),

@@ -2,10 +2,10 @@
 
 use bitcoin::absolute::LockTime;
 use bitcoin::consensus::serialize;
+use bitcoin::hashes::Hash as _;
 use bitcoin::secp256k1::{PublicKey, SECP256K1};
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness};
-use bitcoin::hashes::Hash as _;
 
 use super::keys::{self, WalletKeys};
 use super::ledger::THRESHOLD;
@@ -43,9 +43,8 @@ pub(super) fn make(wallet: &WalletKeys, id: &str, sats: u64, seed: [u8; 32]) -> 
 
 impl Leaf {
     pub(super) fn encode(&self, owner: &PublicKey) -> Message {
-        let keyshare = Message::default()
-            .number(2, u64::from(THRESHOLD))
-            .bytes(3, self.keyshare.serialize());
+        let keyshare =
+            Message::default().number(2, u64::from(THRESHOLD)).bytes(3, self.keyshare.serialize());
         Message::default()
             .bytes(1, &self.id)
             .bytes(2, "00000000-0000-7000-8000-000000000001")

@@ -22,9 +22,9 @@ use bitcoin::secp256k1::SECP256K1;
 use lightning_invoice::Bolt11Invoice;
 use portal_core::env::Env;
 
-pub use self::ledger::{NextReceive, NextSend, Unpayable};
 use self::keys::WalletKeys;
 use self::ledger::{Ledger, THRESHOLD};
+pub use self::ledger::{NextReceive, NextSend, Unpayable};
 use crate::relay::listener::Listener;
 
 /// The servers of Spark on loopback. They end when this is dropped.

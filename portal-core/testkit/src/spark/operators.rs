@@ -42,8 +42,11 @@ pub(super) fn answer(ledger: &Ledger, path: &str, token: Option<&str>, request: 
             }
             Reply::Many(receiver)
         }
-        "update_wallet_setting" | "query_pending_transfers" | "get_utxos_for_identity"
-        | "query_token_outputs" | "query_token_transactions" => Reply::One(Vec::new()),
+        "update_wallet_setting"
+        | "query_pending_transfers"
+        | "get_utxos_for_identity"
+        | "query_token_outputs"
+        | "query_token_transactions" => Reply::One(Vec::new()),
         "query_wallet_setting" => {
             let setting = Message::default().bytes(1, wallet.serialize()).number(2, 1);
             Reply::One(Message::default().message(1, &setting).finish())
@@ -71,10 +74,8 @@ fn challenge(ledger: &Ledger, request: &Fields<'_>) -> Reply {
         .number(2, ledger.now())
         .bytes(3, ledger.random::<32>())
         .bytes(4, request.bytes(1));
-    let protected = Message::default()
-        .number(1, 1)
-        .message(2, &challenge)
-        .bytes(3, ledger.random::<32>());
+    let protected =
+        Message::default().number(1, 1).message(2, &challenge).bytes(3, ledger.random::<32>());
     Reply::One(Message::default().message(1, &protected).finish())
 }
 
@@ -172,10 +173,8 @@ fn swap(ledger: &Ledger, wallet: PublicKey, request: &Fields<'_>) -> Reply {
     let transfer = request.message(7);
     let amount = request.message(2);
     let leaves = transfer.message(7);
-    let leaves: Option<Vec<&str>> = leaves
-        .all(1)
-        .map(|leaf| Fields::read(leaf).map(|leaf| leaf.text(1)))
-        .collect();
+    let leaves: Option<Vec<&str>> =
+        leaves.all(1).map(|leaf| Fields::read(leaf).map(|leaf| leaf.text(1))).collect();
     let Ok(hash) = <[u8; 32]>::try_from(request.bytes(1)) else {
         return Reply::Status(INVALID_ARGUMENT, "no payment hash");
     };

@@ -98,10 +98,8 @@ fn challenge(ledger: &Ledger, input: &Value) -> Option<Value> {
         .number(10, ledger.now())
         .bytes(20, ledger.random::<32>())
         .bytes(30, key);
-    let protected = Message::default()
-        .number(1, 1)
-        .message(10, &challenge)
-        .bytes(20, ledger.random::<32>());
+    let protected =
+        Message::default().number(1, 1).message(10, &challenge).bytes(20, ledger.random::<32>());
     let text = URL_SAFE_NO_PAD.encode(protected.finish());
     Some(json!({"get_challenge": {"protected_challenge": text}}))
 }
