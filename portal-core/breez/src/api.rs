@@ -248,6 +248,8 @@ pub(crate) struct SdkLightning {
     pub payment_hash: PaymentHash,
     /// As the library says, not compared with the hash yet.
     pub preimage: Option<String>,
+    /// What was paid.
+    pub invoice: String,
 }
 
 /// What the library tells its listener, as far as it matters here.
@@ -284,7 +286,8 @@ impl SdkPayment {
     fn read(value: &Value) -> Result<Self, Misfit> {
         let lightning = match value.maybe("details")? {
             Some(Value::Variant(name, _)) if name == "Lightning" => {
-                let htlc = value.get("details")?.get("htlc_details")?;
+                let details = value.get("details")?;
+                let htlc = details.get("htlc_details")?;
                 let mut hash = [0; 32];
                 hex::decode_to_slice(htlc.get_text("payment_hash")?, &mut hash)
                     .map_err(|_| Misfit::at("payment_hash"))?;
@@ -292,6 +295,7 @@ impl SdkPayment {
                 Some(SdkLightning {
                     payment_hash: PaymentHash(hash),
                     preimage: preimage.and_then(Value::as_text).map(str::to_owned),
+                    invoice: details.get_text("invoice")?.to_owned(),
                 })
             }
             Some(_) | None => None,

@@ -71,6 +71,11 @@ impl Freshness {
         last.at.ok_or(WalletError::Unreachable)
     }
 
+    /// Whether the operators answered when they were last asked.
+    pub(crate) fn is_reachable(&self) -> Option<bool> {
+        *self.reachable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn bring_up_to_date(&self, sdk: &Sdk, env: &Env) -> Option<Timestamp> {
         let begin = env.now();
         match tokio::time::timeout(self.limits.probe, sdk.probe()).await {

@@ -210,7 +210,7 @@ mod tests {
             amount_sats: 10,
             fees_sats: 3,
             timestamp: 1,
-            lightning: Some(SdkLightning { payment_hash: hash, preimage }),
+            lightning: Some(SdkLightning { payment_hash: hash, preimage, invoice: String::new() }),
         }
     }
 

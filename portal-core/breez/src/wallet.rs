@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::{
     Balance, Direction, EventSource, FeeQuote, Invoice, LightningWallet, ListPayments, NewInvoice,
     PayInvoice, PayOutcome, PaymentHash, PaymentState, WalletError, WalletEvent, WalletInfo,
-    WalletPayment,
+    WalletPayment, WalletState,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,11 +53,11 @@ pub(crate) struct Inner {
     identity: String,
     events: EventSource,
     freshness: Freshness,
-    last_balance: std::sync::Mutex<Option<Balance>>,
+    last_balance: Mutex<Option<Balance>>,
     tasks: TaskTracker,
     closing: CancellationToken,
-    /// Released when the wallet is gone.
-    _lock: File,
+    /// Held until the wallet is shut down.
+    lock: Mutex<Option<File>>,
 }
 
 /// Why a wallet cannot be opened.
@@ -150,10 +150,10 @@ impl BreezWallet {
             identity,
             events: EventSource::new(),
             freshness: Freshness::new(config.limits),
-            last_balance: std::sync::Mutex::new(None),
+            last_balance: Mutex::new(None),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         });
         let hearing = Arc::downgrade(&inner);
         inner
@@ -369,20 +369,13 @@ impl Inner {
         Ok(listed)
     }
 
+    /// Old books are no answer: a balance of zero would be a guess.
     async fn balance(&self) -> Result<Balance, WalletError> {
-        let fresh = self.refresh().await;
+        let at = self.refresh().await?;
         let (_, sats) = self.sdk.info().await.map_err(|error| error.harmless())?;
-        let mut last = self.last_balance.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match fresh {
-            Ok(at) => {
-                let balance = Balance { amount: millisats(sats), at };
-                *last = Some(balance);
-                Ok(balance)
-            }
-            // What was true a while ago, with its age. Without that, nothing is known: zero would
-            // be a guess.
-            Err(error) => last.ok_or(error),
-        }
+        let balance = Balance { amount: millisats(sats), at };
+        *self.last_balance.lock().unwrap_or_else(PoisonError::into_inner) = Some(balance);
+        Ok(balance)
     }
 }
 
@@ -412,6 +405,25 @@ impl LightningWallet for BreezWallet {
         self.inner.within(self.inner.balance()).await
     }
 
+    fn whole_sats(&self) -> bool {
+        true
+    }
+
+    fn last_balance(&self) -> Option<Balance> {
+        *self.inner.last_balance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> WalletState {
+        if self.inner.closing.is_cancelled() {
+            return WalletState::ShutDown;
+        }
+        match self.inner.freshness.is_reachable() {
+            Some(true) => WalletState::Answering,
+            Some(false) => WalletState::Unreachable,
+            None => WalletState::Unknown,
+        }
+    }
+
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError> {
         self.inner.within(self.inner.make_invoice(request)).await
     }
@@ -421,6 +433,11 @@ impl LightningWallet for BreezWallet {
         payment_hash: PaymentHash,
     ) -> Result<Option<WalletPayment>, WalletError> {
         self.inner.within(self.inner.look_up(payment_hash)).await
+    }
+
+    async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
+        let known = self.inner.within(self.inner.find(payment_hash)).await?;
+        Ok(known.and_then(|payment| payment.lightning).map(|lightning| lightning.invoice))
     }
 
     async fn quote(&self, request: &PayInvoice) -> Result<FeeQuote, WalletError> {
@@ -467,6 +484,8 @@ impl LightningWallet for BreezWallet {
             Err(_) => tracing::warn!("the Breez library did not disconnect in time"),
         }
         inner.events.close();
+        // Whoever opens the folder next finds it free.
+        drop(inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use portal_breez::{BreezConfig, BreezNetwork, BreezWallet, OpenError};
 use portal_core::env::Env;
 use portal_core::primitives::Secret;
-use portal_core::wallet::{LightningWallet as _, WalletError, WalletEvent};
+use portal_core::wallet::{LightningWallet as _, WalletError, WalletEvent, WalletState};
 
 use crate::world::{
     OTHER_WORDS, WORDS, World, balance, invoice, order, payment, settled, soon, until,
@@ -66,8 +66,11 @@ async fn servers_that_are_gone_are_an_answer_and_their_return_is_told() {
     let mut events = wallet.events();
     world.spark.stop().await;
     assert!(matches!(soon("an answer", wallet.info()).await, Err(WalletError::Unreachable)));
-    let old = soon("an answer", wallet.balance()).await.expect("remembered");
-    assert_eq!(old, known, "with the age that it has");
+    let now = soon("an answer", wallet.balance()).await;
+    assert!(matches!(now, Err(WalletError::Unreachable)), "{now:?}");
+    let old = soon("an answer", wallet.known_balance()).await.expect("remembered");
+    assert_eq!((old.balance, old.stale), (known, true), "with the age that it has");
+    assert_eq!(wallet.state(), WalletState::Unreachable);
     assert!(soon("an answer", wallet.make_invoice(order(5_000))).await.is_err());
     let strange = payment(&world.spark.outside_invoice(Some(5_000), order(1).expiry));
     let lookup = soon("an answer", wallet.lookup(strange.payment_hash)).await;
@@ -94,6 +97,7 @@ async fn a_wallet_opens_without_servers_and_knows_nothing_until_they_come() {
     let wallet = world.open(world.config(WORDS, "wallet")).await;
     let nothing = soon("an answer", wallet.balance()).await;
     assert!(matches!(nothing, Err(WalletError::Unreachable)), "not zero: {nothing:?}");
+    assert!(wallet.known_balance().await.is_err());
     world.spark.restart().await.expect("the port is free");
     until("the money is seen", async || {
         wallet.balance().await.is_ok_and(|balance| balance.amount.as_u64() == 500_000)

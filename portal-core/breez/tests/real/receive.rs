@@ -39,6 +39,7 @@ async fn a_paid_invoice_is_told_found_listed_and_counted() {
     let found = wallet.lookup(made.payment_hash).await.expect("answers").expect("known");
     assert_eq!(found, told);
     assert_eq!(list(&wallet).await, [told]);
+    assert_eq!(wallet.invoice_of(made.payment_hash).await.expect("answers"), Some(made.bolt11));
     assert_eq!(balance(&wallet).await, 777);
     wallet.shutdown().await;
 }

@@ -41,6 +41,8 @@ pub enum NextSend {
     LoseAnswer,
     /// The same, and it stays under way until released.
     LoseAnswerAndHold,
+    /// It arrives, but the wallet's request is answered with something that nobody knows.
+    GarbleAnswer,
     /// An operator is not available: nothing is sent.
     RefuseSwap,
     /// It arrives, with a preimage that is not the invoice's.
@@ -160,6 +162,13 @@ pub(super) struct Send {
     sats: u64,
     owner: PublicKey,
     locked: Vec<Leaf>,
+}
+
+/// What a wallet hears when it asks for a payment to be sent.
+pub(super) enum Heard {
+    State(Send),
+    Nonsense,
+    Nothing,
 }
 
 #[derive(Default)]
@@ -520,11 +529,13 @@ impl Ledger {
         Ok(transfer)
     }
 
-    /// Starts the payment of a swap; `None` when the wallet shall not hear that it was.
-    pub(super) fn send(&self, transfer: &str) -> Option<Send> {
+    /// Starts the payment of a swap; what the wallet shall hear of it.
+    pub(super) fn send(&self, transfer: &str) -> Heard {
         let next = self.take_send();
         let mut state = self.lock();
-        let send = state.sends.iter_mut().find(|it| it.transfer == transfer)?;
+        let Some(send) = state.sends.iter_mut().find(|it| it.transfer == transfer) else {
+            return Heard::Nothing;
+        };
         if send.state == SendState::Swapped {
             send.state = SendState::Created;
             let hash = send.hash;
@@ -540,12 +551,17 @@ impl Ledger {
                 NextSend::Hold => {}
                 NextSend::LoseAnswer => {
                     self.arrive(&mut state, hash);
-                    return None;
+                    return Heard::Nothing;
                 }
-                NextSend::LoseAnswerAndHold => return None,
+                NextSend::LoseAnswerAndHold => return Heard::Nothing,
+                NextSend::GarbleAnswer => {
+                    self.arrive(&mut state, hash);
+                    return Heard::Nonsense;
+                }
             }
         }
-        state.sends.iter().find(|it| it.transfer == transfer).cloned()
+        let send = state.sends.iter().find(|it| it.transfer == transfer);
+        send.map_or(Heard::Nothing, |send| Heard::State(send.clone()))
     }
 
     /// Lets what is held go on: a payment under way arrives, details become known.
