@@ -32,8 +32,8 @@ const PAGE: u32 = 100;
 /// More payments than this are not listed in one call.
 const MOST: u32 = 10_000;
 /// How long shutting down waits for payments that are being sent, and then for the library.
-const LAST_PAYMENTS: Duration = Duration::from_secs(3);
-const DISCONNECT: Duration = Duration::from_secs(3);
+const LAST_PAYMENTS: Duration = Duration::from_millis(700);
+const DISCONNECT: Duration = Duration::from_secs(1);
 /// Held by whoever uses the folder.
 const LOCK: &str = "portal-lock";
 
