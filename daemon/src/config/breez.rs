@@ -63,7 +63,7 @@ impl BreezSettings {
             values.problem(Problem::Missing {
                 key: "wallet.breez.mnemonic",
                 help: "`wallet.ln_backend` is breez: set BREEZ_MNEMONIC to the words of the \
-                       wallet (`portal key new` makes some)",
+                       wallet (`portal key new --reveal` makes some)",
             });
             return None;
         };
