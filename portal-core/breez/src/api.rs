@@ -40,8 +40,11 @@ pub(crate) const FUNCTIONS: &[(&str, u16)] = &[
 /// The only method of the listener that the library calls.
 const ON_EVENT: (&str, u16) = ("EventListener.on_event", 24807);
 
+/// Names of fields with their types.
+type Fields = &'static [(&'static str, &'static str)];
+
 /// Fields that are read or set, with their types.
-const FIELDS: &[(&str, &[(&str, &str)])] = &[
+const FIELDS: &[(&str, Fields)] = &[
     (
         "Config",
         &[
@@ -122,7 +125,7 @@ const FIELDS: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// Variants that are read or set, with the fields of them that are.
-const VARIANTS: &[(&str, &str, &[(&str, &str)])] = &[
+const VARIANTS: &[(&str, &str, Fields)] = &[
     ("Network", "Mainnet", &[]),
     ("Network", "Regtest", &[]),
     ("Seed", "Mnemonic", &[("mnemonic", "text"), ("passphrase", "text?")]),

@@ -43,7 +43,26 @@ pub(crate) fn checked_preimage(text: Option<&str>, hash: PaymentHash) -> Option<
     (Sha256::digest(preimage).as_slice() == hash.0).then_some(preimage)
 }
 
-/// A fee in the unit of the port.
+/// The amount of a payment and what it cost on top. What was paid above an invoice's amount to
+/// make it a whole satoshi is a cost too.
+pub(crate) fn amount_and_fee(payment: &SdkPayment) -> (Millisats, Millisats) {
+    let moved = millisats(payment.amount_sats);
+    if payment.incoming {
+        return (moved, Millisats::new(0));
+    }
+    let invoice = payment.lightning.as_ref().map(|lightning| Bolt11::parse(&lightning.invoice));
+    let asked = invoice.and_then(Result::ok).and_then(|read| read.amount);
+    let amount = asked.map_or(moved, |asked| asked.min(moved));
+    (amount, on_top(payment.fees_sats, moved, amount))
+}
+
+/// A fee, and what is moved beyond the amount.
+pub(crate) const fn on_top(fee_sats: u64, moved: Millisats, amount: Millisats) -> Millisats {
+    let fee = fee_sats.saturating_mul(1000);
+    Millisats::new(fee.saturating_add(moved.as_u64().saturating_sub(amount.as_u64())))
+}
+
+/// Satoshi in the unit of the port.
 pub(crate) fn millisats(sats: u64) -> Millisats {
     Millisats::from_sats(sats).unwrap_or(Millisats::new(u64::MAX))
 }
@@ -62,13 +81,15 @@ impl Inner {
     /// Asks what a payment will cost.
     pub(crate) async fn prepare(&self, request: &PayInvoice) -> Result<Prepared, WalletError> {
         let amount = request.checked_amount()?;
-        if amount.as_u64() % 1000 != 0 {
+        let read = Bolt11::parse(&request.bolt11)
+            .map_err(|error| WalletError::BadRequest { what: error.to_string() })?;
+        // An invoice may ask for a part of a satoshi: the rest of it is paid on top. Whoever
+        // chooses the amount chooses a whole one.
+        if read.amount.is_none() && !amount.as_u64().is_multiple_of(1000) {
             return Err(WalletError::BadRequest {
                 what: "this wallet pays whole satoshi".to_owned(),
             });
         }
-        let read = Bolt11::parse(&request.bolt11)
-            .map_err(|error| WalletError::BadRequest { what: error.to_string() })?;
         let sats = amount.sats_rounded_up();
         let chosen = read.amount.is_none().then_some(sats);
         let preparing = self.sdk.prepare(&read.text, chosen);
@@ -96,7 +117,7 @@ impl Inner {
         }
         let amount = request.checked_amount()?;
         let prepared = self.prepare(&request).await?;
-        let fee = millisats(prepared.fee_sats);
+        let fee = on_top(prepared.fee_sats, millisats(prepared.amount_sats), amount);
         let policy = self.fees.limit(amount);
         let limit = request.max_fee.map_or(policy, |most| most.min(policy));
         if fee > limit {
@@ -190,7 +211,7 @@ fn outcome(payment: &SdkPayment, hash: PaymentHash) -> Result<PayOutcome, Wallet
             let preimage = checked_preimage(shown, hash).ok_or(WalletError::BadAnswer {
                 what: "a completed payment without its preimage".to_owned(),
             })?;
-            Ok(PayOutcome::Settled { preimage, fee: millisats(payment.fees_sats) })
+            Ok(PayOutcome::Settled { preimage, fee: amount_and_fee(payment).1 })
         }
     }
 }

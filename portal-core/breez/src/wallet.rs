@@ -25,7 +25,7 @@ use crate::config::{self, BreezConfig, BreezNetwork, FeePolicy, Fractions, Limit
 use crate::error::CallError;
 use crate::freshness::Freshness;
 use crate::library::BreezLibrary;
-use crate::pay::{checked_preimage, millisats};
+use crate::pay::{amount_and_fee, checked_preimage, millisats, on_top};
 
 /// How many payments are read from the library's books at once.
 const PAGE: u32 = 100;
@@ -315,7 +315,7 @@ impl Inner {
         if request.amount.as_u64() == 0 {
             return Err(bad("there is no amount"));
         }
-        if self.fractions == Fractions::Refuse && request.amount.as_u64() % 1000 != 0 {
+        if self.fractions == Fractions::Refuse && !request.amount.as_u64().is_multiple_of(1000) {
             return Err(bad("this wallet makes invoices for whole satoshi"));
         }
         let sats = request.amount.sats_rounded_up();
@@ -441,8 +441,10 @@ impl LightningWallet for BreezWallet {
     }
 
     async fn quote(&self, request: &PayInvoice) -> Result<FeeQuote, WalletError> {
+        let amount = request.checked_amount()?;
         let prepared = self.inner.within(self.inner.prepare(request)).await?;
-        Ok(FeeQuote { fee: millisats(prepared.fee_sats) })
+        let moved = millisats(prepared.amount_sats);
+        Ok(FeeQuote { fee: on_top(prepared.fee_sats, moved, amount) })
     }
 
     async fn pay(&self, request: PayInvoice) -> Result<PayOutcome, WalletError> {
@@ -502,12 +504,13 @@ fn translate(payment: &SdkPayment) -> Option<WalletPayment> {
             PaymentState::Settled { preimage, at }
         }
     };
+    let (amount, fee) = amount_and_fee(payment);
     Some(WalletPayment {
         payment_hash: hash,
         direction: if payment.incoming { Direction::Incoming } else { Direction::Outgoing },
         state,
-        amount: millisats(payment.amount_sats),
-        fee: millisats(if payment.incoming { 0 } else { payment.fees_sats }),
+        amount,
+        fee,
         created_at: at,
     })
 }

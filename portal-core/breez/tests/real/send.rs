@@ -225,9 +225,18 @@ async fn an_invoice_for_a_part_of_a_satoshi_is_not_paid_short() {
     let Some(world) = World::new().await else { return };
     let wallet = world.wallet(1_000).await;
     let request = payment(&world.spark.outside_invoice(Some(40_001), HOUR));
-    let outcome = wallet.pay(request).await;
-    assert!(matches!(outcome, Err(WalletError::BadRequest { .. })), "{outcome:?}");
-    assert_eq!(world.spark.calls("LightningSendFeeEstimate"), 0);
+    let hash = request.payment_hash;
+    // 999 msat make the satoshi whole, and 3 sat are the fee.
+    let on_top = Millisats::new(3_999);
+    assert_eq!(soon("a quote", wallet.quote(&request)).await.expect("known").fee, on_top);
+    let capped = PayInvoice { max_fee: Some(Millisats::new(3_998)), ..request.clone() };
+    let refused = soon("an answer", wallet.pay(capped)).await;
+    assert!(matches!(refused, Err(WalletError::Refused { .. })), "{refused:?}");
+    let outcome = soon("paid", wallet.pay(request)).await.expect("answers");
+    assert!(matches!(outcome, PayOutcome::Settled { fee, .. } if fee == on_top), "{outcome:?}");
+    let seen = wallet.lookup(hash).await.expect("answers").expect("known");
+    assert_eq!((seen.amount, seen.fee), (Millisats::new(40_001), on_top));
+    assert_eq!(balance(&wallet).await, 1_000 - 44);
     wallet.shutdown().await;
 }
 

@@ -166,7 +166,7 @@ pub(super) struct Send {
 
 /// What a wallet hears when it asks for a payment to be sent.
 pub(super) enum Heard {
-    State(Send),
+    State(Box<Send>),
     Nonsense,
     Nothing,
 }
@@ -561,7 +561,7 @@ impl Ledger {
             }
         }
         let send = state.sends.iter().find(|it| it.transfer == transfer);
-        send.map_or(Heard::Nothing, |send| Heard::State(send.clone()))
+        send.map_or(Heard::Nothing, |send| Heard::State(Box::new(send.clone())))
     }
 
     /// Lets what is held go on: a payment under way arrives, details become known.
