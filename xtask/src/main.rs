@@ -5,6 +5,7 @@
 
 mod bench;
 mod bindings;
+mod breez;
 mod chaos;
 mod demo;
 mod dev_daemon;

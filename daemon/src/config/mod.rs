@@ -6,6 +6,7 @@
 //! refused, because a misspelt limit or token would otherwise be silently without effect.
 
 mod auth;
+mod breez;
 mod info;
 mod lightning_address;
 mod limits;
@@ -25,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
+pub use self::breez::BreezSettings;
 pub use self::info::InfoConfig;
 pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;

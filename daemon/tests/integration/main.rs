@@ -1,5 +1,7 @@
 //! The daemon on a loopback socket, with a relay, a person's wallet app and simulated money.
 
+#[cfg(feature = "breez")]
+mod breez;
 mod clients;
 mod config;
 mod harness;
