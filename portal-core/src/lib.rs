@@ -8,7 +8,7 @@
 //! ```text
 //!   façade       client  service
 //!   driver       the one place that spawns, waits and does I/O for the machines
-//!   operations   payments
+//!   operations   payments  subscriptions
 //!   ports        relay  storage  keystore  wallet
 //!   machines     conversation
 //!   vocabulary   protocol  identity  event  primitives  env
@@ -51,6 +51,7 @@ pub mod protocol;
 pub mod relay;
 pub mod service;
 pub mod storage;
+pub mod subscriptions;
 pub mod wallet;
 
 pub use error::Error;

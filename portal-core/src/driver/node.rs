@@ -32,7 +32,7 @@ use crate::protocol::envelope::{Header, MAX_PLAINTEXT_BYTES, sign};
 use crate::protocol::kinds;
 use crate::relay::nostr::{NostrRelays, RelayOptions};
 use crate::relay::{AddressPolicy, Publication, RelayAddress, RelayPool, RelaySink, Targets};
-use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store};
+use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store, Write};
 use crate::wallet::LightningWallet;
 
 /// How long relays may take to accept a public event.
@@ -100,6 +100,8 @@ pub struct Opening {
     pub idempotency: Option<FirstUse>,
     /// Hears everything from the start.
     pub attach: Option<Arc<dyn EventSink>>,
+    /// Saved in the same batch: all of it or nothing. Listeners hear of the events in it.
+    pub beside: Vec<Write>,
 }
 
 /// The first use of an idempotency key.
@@ -118,7 +120,7 @@ impl Opening {
     /// A conversation on a new stream, with nobody listening yet.
     #[must_use]
     pub const fn of(conversation: Conversation) -> Self {
-        Self { conversation, stream: None, idempotency: None, attach: None }
+        Self { conversation, stream: None, idempotency: None, attach: None, beside: Vec::new() }
     }
 }
 
@@ -565,6 +567,7 @@ impl Node {
             idempotency,
             claim,
             attach: opening.attach,
+            beside: opening.beside,
             done,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::schedule::{ChargeOptions, Schedule};
 use super::{Service, subscriptions};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
@@ -31,6 +32,7 @@ pub struct ServiceBuilder {
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
+    charges: Option<ChargeOptions>,
 }
 
 impl ServiceBuilder {
@@ -44,6 +46,7 @@ impl ServiceBuilder {
             allow_private: false,
             connector: None,
             retention: RETENTION,
+            charges: None,
         }
     }
 
@@ -96,6 +99,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Charges subscriptions by a schedule; without this a merchant runs their own.
+    #[must_use]
+    pub fn charge_subscriptions(mut self, options: ChargeOptions) -> Self {
+        self.charges = Some(options);
+        self
+    }
+
     /// Restores what was open, connects and starts working on this runtime.
     ///
     /// # Errors
@@ -127,7 +137,8 @@ impl ServiceBuilder {
         subscriptions::listen_for_closes(&node).await?;
         super::payments::reconcile_later(&node);
         prune_regularly(&node, self.retention);
-        Ok(Service { node })
+        let schedule = Arc::new(Schedule::start(&node, self.charges));
+        Ok(Service { node, schedule })
     }
 }
 

@@ -14,6 +14,7 @@ mod payments;
 mod profiles;
 mod reader;
 mod relays;
+mod schedule;
 mod streams;
 mod subscriptions;
 mod tickets;
@@ -33,6 +34,7 @@ pub use payments::{NewSinglePayment, Payments};
 pub use profiles::Profiles;
 pub use reader::EventReader;
 pub use relays::Relays;
+pub use schedule::{AgreedSubscription, ChargeOptions, SchedulePlan};
 pub use streams::Streams;
 pub use subscriptions::{CLOSES, NewRecurringPayment, Subscriptions};
 pub use tickets::{NewCashuRequest, Tickets};
@@ -56,6 +58,7 @@ pub const LONGEST: std::time::Duration = std::time::Duration::from_secs(30 * 24 
 #[derive(Clone)]
 pub struct Service {
     node: Arc<Node>,
+    schedule: Arc<schedule::Schedule>,
 }
 
 impl Service {
@@ -98,7 +101,7 @@ impl Service {
     /// Recurring payments.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(&self.node)
+        Subscriptions { node: &self.node, schedule: &self.schedule }
     }
 
     /// Asking people for invoices.

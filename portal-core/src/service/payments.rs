@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::call::bounded;
+use super::call::{Beside, bounded};
 use super::logins::json;
 use super::{Call, LONGEST, Opened, PATIENCE, Recipient};
 use crate::conversation::Conversation;
@@ -62,13 +62,24 @@ impl Payments<'_> {
         new: NewSinglePayment,
         call: Call,
     ) -> Result<Opened, Error> {
+        self.request_beside(recipient, new, call, Beside::default()).await
+    }
+
+    /// The same, with something that is saved in the same batch.
+    pub(super) async fn request_beside(
+        &self,
+        recipient: Recipient,
+        new: NewSinglePayment,
+        call: Call,
+        beside: Beside,
+    ) -> Result<Opened, Error> {
         let node = self.0;
         let wallet = self.wallet()?;
         let amount = millisats(new.amount, &new.currency)?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
-        call.open(node, || async {
+        call.open_beside(node, beside, || async {
             let peer = recipient.peer(node).await?;
             let request =
                 NewInvoice { amount, description: new.description.clone(), expiry: PATIENCE };

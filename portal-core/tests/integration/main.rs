@@ -12,3 +12,4 @@ mod payment;
 mod peer;
 mod profile;
 mod subkeys;
+mod subscriptions;

@@ -1,0 +1,196 @@
+//! Subscriptions that are charged by the schedule, between a service and a person.
+
+use std::time::Duration;
+
+use portal_core::client::{Client, RequestBody};
+use portal_core::env::mock;
+use portal_core::event::{PortalEvent, SubscriptionEnd, SubscriptionUpdate};
+use portal_core::primitives::{StreamId, Timestamp};
+use portal_core::protocol::Currency;
+use portal_core::protocol::subscription::{Recurrence, RecurringStatus};
+use portal_core::service::{
+    Call, ChargeOptions, NewRecurringPayment, Recipient, SchedulePlan, Service, ServiceBuilder,
+};
+use portal_core::storage::schedule::ScheduleFilter;
+
+use crate::harness::{World, invoice_of, log, next, soon};
+
+/// 2025-01-01 00:00:00 UTC.
+const START: u64 = 1_735_689_600;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Charges by a clock that tests move.
+pub fn charging(builder: ServiceBuilder) -> ServiceBuilder {
+    let options = ChargeOptions { settle: Duration::ZERO, ..ChargeOptions::default() };
+    builder.charge_subscriptions(options)
+}
+
+/// Every day, 5,000 msat, from now on.
+pub fn plan() -> NewRecurringPayment {
+    NewRecurringPayment {
+        amount: 5_000,
+        currency: Currency::Millisats,
+        recurrence: Recurrence {
+            until: None,
+            calendar: "daily".parse().expect("legal"),
+            max_payments: None,
+            first_payment_due: Timestamp::from_secs(START),
+        },
+        expires_at: Timestamp::from_secs(START + 600),
+        description: Some("Daily".to_owned()),
+        auth_token: None,
+        request_id: None,
+    }
+}
+
+/// The person agrees to the request that waits for them.
+async fn agree(client: &Client) {
+    let request = next(client).await;
+    let RequestBody::Recurring(asked) = &request.body else { panic!("{request:?}") };
+    let status = RecurringStatus::Confirmed {
+        subscription_id: "sub-1".to_owned(),
+        authorized_amount: asked.amount,
+        authorized_currency: asked.currency.clone(),
+        authorized_recurrence: asked.recurrence.clone(),
+    };
+    client.replies().recurring(&request, status).await.expect("open");
+    client.requests().handled(request.id).await.expect("saved");
+}
+
+/// Waits until the log of a subscription has so many steps, and returns them.
+pub async fn steps(service: &Service, stream: StreamId, count: usize) -> Vec<SubscriptionUpdate> {
+    let wait = async {
+        loop {
+            let log = log(service, stream).await;
+            if log.len() >= count {
+                return log;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let steps = soon("a step of the subscription", wait).await.into_iter().map(|event| match event {
+        PortalEvent::SubscriptionUpdate { status } => status,
+        other => panic!("a step of a subscription, not {other:?}"),
+    });
+    steps.collect()
+}
+
+/// The person's wallet pays the request that waits for them.
+async fn pay_next(world: &World, client: &Client) {
+    let request = next(client).await;
+    let RequestBody::Payment(asked) = &request.body else { panic!("{request:?}") };
+    assert_eq!(asked.subscription_id.as_deref(), Some("sub-1"));
+    assert_eq!((asked.amount, asked.description.as_deref()), (5_000, Some("Daily")));
+    world.pay(&invoice_of(&request)).await;
+    client.requests().handled(request.id).await.expect("saved");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_period_is_charged_once_across_restarts_until_the_person_closes_it() {
+    let (env, clock) = mock::env(Timestamp::from_secs(START), 1);
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| charging(builder.env(env.clone()))).await;
+    let client = world.client_with(|builder| builder.env(env.clone())).await;
+    let person = Recipient::new(client.main_key());
+    let (_, stream) = service
+        .subscriptions()
+        .request_scheduled(person.clone(), plan(), SchedulePlan::default(), Call::default())
+        .await
+        .expect("asked");
+    agree(&client).await;
+    pay_next(&world, &client).await;
+    let log = steps(&service, stream, 3).await;
+    assert!(matches!(
+        log.as_slice(),
+        [
+            SubscriptionUpdate::Scheduled { .. },
+            SubscriptionUpdate::ChargeCreated { period: 0, attempt: 0, amount: 5_000, .. },
+            SubscriptionUpdate::ChargePaid { period: 0, paid: 1, .. },
+        ]
+    ));
+    // A day later it is asked for again; the process ends before it is paid.
+    clock.advance(DAY);
+    let request = next(&client).await;
+    assert!(service.shutdown().await);
+    let store = std::sync::Arc::new(world.service_store.reopen());
+    let again = store.clone();
+    let service =
+        world.service_with(|builder| charging(builder.env(env.clone()).store(again))).await;
+    world.pay(&invoice_of(&request)).await;
+    client.requests().handled(request.id).await.expect("saved");
+    assert!(matches!(
+        steps(&service, stream, 5).await.as_slice(),
+        [.., SubscriptionUpdate::ChargeCreated { period: 1, attempt: 0, .. },
+            SubscriptionUpdate::ChargePaid { period: 1, paid: 2, .. }]
+    ));
+    // A clock that goes back charges nothing again.
+    clock.set(Timestamp::from_secs(START + 3600));
+    let charges = service.subscriptions().charges(stream, None, 10).await.expect("reads");
+    assert_eq!(charges.len(), 2);
+    assert!(charges.iter().all(|charge| charge.paid));
+    client
+        .subscriptions()
+        .close(service.main_key(), "sub-1".to_owned(), Some("enough".to_owned()))
+        .await
+        .expect("sent");
+    let log = steps(&service, stream, 7).await;
+    let why = SubscriptionEnd::ByPerson;
+    assert!(matches!(&log[5], SubscriptionUpdate::Cancelled { why: it, .. } if *it == why));
+    assert_eq!(log[6], SubscriptionUpdate::Closed { why });
+    assert_eq!(world.network.settled().len(), 2, "each day was paid once");
+    let open = ScheduleFilter { open: true, ..ScheduleFilter::default() };
+    assert_eq!(service.subscriptions().list(open, None, 10).await.expect("reads"), []);
+    client.shutdown().await;
+    service.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_merchant_pauses_changes_and_cancels_and_the_person_is_told() {
+    let (env, clock) = mock::env(Timestamp::from_secs(START), 2);
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| charging(builder.env(env.clone()))).await;
+    let client = world.client_with(|builder| builder.env(env.clone())).await;
+    let person = Recipient::new(client.main_key());
+    let trial = Timestamp::from_secs(START + 2 * DAY.as_secs());
+    let trial = SchedulePlan { trial_until: Some(trial), ..SchedulePlan::default() };
+    let subscriptions = service.subscriptions();
+    let (_, stream) = subscriptions
+        .request_scheduled(person, plan(), trial, Call::default())
+        .await
+        .expect("asked");
+    assert_eq!(subscriptions.get(stream).await.expect("there").status, "proposed");
+    agree(&client).await;
+    let begun = steps(&service, stream, 1).await;
+    assert!(matches!(&begun[0], SubscriptionUpdate::Scheduled { next_due: Some(due), .. }
+        if due.as_secs() == START + 2 * DAY.as_secs()));
+    subscriptions.pause(stream).await.expect("it runs");
+    clock.advance(DAY * 5 + Duration::from_secs(60));
+    let resumed = subscriptions.resume(stream).await.expect("it runs");
+    assert_eq!((resumed.status, resumed.paid), ("active", 0));
+    assert_eq!(resumed.next_due, Some(Timestamp::from_secs(START + 6 * DAY.as_secs())));
+    subscriptions.change_amount(stream, 7_000, true).await.expect("it runs");
+    let ended = subscriptions.cancel(stream, Some("sold out".to_owned())).await.expect("it runs");
+    assert_eq!(ended.map(|it| it.status), Some("closed"));
+    let told = next(&client).await;
+    assert!(matches!(&told.body, RequestBody::SubscriptionClosed(close)
+        if close.subscription_id == "sub-1" && close.by_service));
+    assert!(subscriptions.pause(stream).await.is_err(), "it has ended");
+    client.shutdown().await;
+    service.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_charged_unless_it_is_turned_on() {
+    let world = World::new().await;
+    let service = world.service().await;
+    let person = Recipient::new(world.client_key.main_key());
+    let mut plan = plan();
+    plan.expires_at = Timestamp::from_secs(service.now().as_secs() + 60);
+    let error = service
+        .subscriptions()
+        .request_scheduled(person, plan, SchedulePlan::default(), Call::default())
+        .await
+        .expect_err("off");
+    assert_eq!(error.code(), portal_core::primitives::ErrorCode::NotConfigured);
+    service.shutdown().await;
+}
