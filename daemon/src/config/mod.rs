@@ -14,6 +14,7 @@ mod nostr;
 mod problem;
 mod profile;
 mod storage;
+mod subscriptions;
 mod values;
 mod wallet;
 mod webhook;
@@ -30,6 +31,7 @@ pub use self::nostr::NostrConfig;
 pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
 pub use self::storage::StorageConfig;
+pub use self::subscriptions::SubscriptionsConfig;
 use self::values::Values;
 pub use self::wallet::WalletConfig;
 pub use self::webhook::WebhookConfig;
@@ -49,6 +51,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Where it keeps its data.
     pub storage: StorageConfig,
+    /// Whether and how subscriptions are charged by the schedule.
+    pub subscriptions: SubscriptionsConfig,
     /// Where events are posted to.
     pub webhook: WebhookConfig,
     /// The public profile of the service.
@@ -98,6 +102,7 @@ pub fn load(
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),
+        subscriptions: SubscriptionsConfig::take(&mut values),
         webhook: WebhookConfig::take(&mut values),
         profile: ProfileConfig::take(&mut values),
         logging: LoggingConfig::take(&mut values),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::automatic::{self, PaySubscriptions};
 use super::{Client, Inbox};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
@@ -23,6 +24,7 @@ pub struct ClientBuilder {
     limits: Limits,
     allow_private: bool,
     connector: Option<Connector>,
+    automatic: Option<PaySubscriptions>,
 }
 
 impl ClientBuilder {
@@ -35,6 +37,7 @@ impl ClientBuilder {
             limits: Limits::default(),
             allow_private: false,
             connector: None,
+            automatic: None,
         }
     }
 
@@ -80,6 +83,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Pays the charges of subscriptions that the person authorised without asking, from this
+    /// wallet, within what they authorised. Everything else is a request as before.
+    #[must_use]
+    pub fn pay_subscriptions(mut self, automatic: PaySubscriptions) -> Self {
+        self.automatic = Some(automatic);
+        self
+    }
+
     /// Restores what was open, connects and starts listening on this runtime.
     ///
     /// # Errors
@@ -95,7 +106,7 @@ impl ClientBuilder {
             Some(connector) => connector,
             None => crate::driver::websocket(handle.clone(), env.clone(), self.allow_private),
         };
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(self.automatic.is_some()));
         let options = NodeOptions {
             env,
             key: self.key,
@@ -109,6 +120,10 @@ impl ClientBuilder {
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;
-        Ok(Client { node, inbox })
+        let books = Arc::default();
+        if let Some(automatic) = self.automatic {
+            automatic::start(&node, &inbox, &books, automatic);
+        }
+        Ok(Client { node, inbox, books })
     }
 }

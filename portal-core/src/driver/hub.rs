@@ -267,8 +267,8 @@ mod tests {
     use super::*;
     use crate::event::PortalEvent;
     use crate::primitives::ErrorCode;
-    use crate::storage::memory::MemoryStore;
     use crate::storage::ConversationRecord;
+    use crate::storage::memory::MemoryStore;
 
     const STREAM: StreamId = StreamId::from_uuid(uuid::Uuid::from_u128(1));
 

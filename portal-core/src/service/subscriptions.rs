@@ -1,9 +1,9 @@
 //! Recurring payments: asking for one, closing one, hearing that one was closed.
 
 use super::call::{Beside, bounded};
-use super::schedule::Schedule;
 use super::logins::json;
 use super::payments::in_time;
+use super::schedule::Schedule;
 use super::{Call, Opened, PATIENCE, Recipient};
 use crate::conversation::ask::{Ask, Question};
 use crate::conversation::send::Send;

@@ -256,9 +256,7 @@ impl<T: Till> Scheduler<T> {
             (Phase::Proposed { .. }, News::Answered(answer)) => {
                 Some(subscription.answered(answer, now))
             }
-            (Phase::Proposed { .. }, News::Ended | News::Absent) => {
-                Some(subscription.unanswered())
-            }
+            (Phase::Proposed { .. }, News::Ended | News::Absent) => Some(subscription.unanswered()),
             (_, News::Payment(update)) => subscription.heard(source, update, now),
             (_, News::Ended) => subscription.charge_ended(source, now),
             // A request is saved with its charge, so its log was there and is gone.

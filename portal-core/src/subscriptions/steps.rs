@@ -1,9 +1,7 @@
 //! What a subscription does on each input. No I/O: time comes in, changes come out.
 
 use super::amounts;
-use super::state::{
-    CatchUp, OpenCharge, Phase, Policy, Postponed, Refused, Subscription, Terms,
-};
+use super::state::{CatchUp, OpenCharge, Phase, Policy, Postponed, Refused, Subscription, Terms};
 use crate::event::{ChargeFailure, PaymentUpdate, SubscriptionEnd, SubscriptionUpdate};
 use crate::primitives::{StreamId, Timestamp};
 use crate::protocol::subscription::RecurringStatus;
@@ -240,7 +238,13 @@ impl Subscription {
         self.phase = Phase::Charging;
         Change {
             charge: Some(Charged { charge, paid: false }),
-            ..Change::of(SubscriptionUpdate::ChargeCreated { period, attempt, due, amount, payment })
+            ..Change::of(SubscriptionUpdate::ChargeCreated {
+                period,
+                attempt,
+                due,
+                amount,
+                payment,
+            })
         }
     }
 

@@ -90,6 +90,12 @@ impl Subscriptions<'_> {
         Ok((opened, stream_of_request(opened.stream)))
     }
 
+    /// What happens when things do not go as agreed, unless a plan says otherwise.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.schedule.policy
+    }
+
     /// Charges a subscription that a person agreed to earlier, on another schedule.
     ///
     /// # Errors

@@ -113,8 +113,7 @@ impl Schedule {
             let now = self.shared.env.now();
             let why = SubscriptionEnd::ByService;
             match scheduler.cancel(record.stream, why, None, true, now).await {
-                Ok(_)
-                | Err(SchedulerError::Refused(Refused::Over) | SchedulerError::NotFound) => {}
+                Ok(_) | Err(SchedulerError::Refused(Refused::Over) | SchedulerError::NotFound) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -9,9 +9,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::super::CLOSES;
+use super::Shared;
 use super::clock::ClockGuard;
 use super::till::Heard;
-use super::Shared;
 use crate::driver::{Hub, Tasks};
 use crate::event::{PortalEvent, StreamEvent, SubscriptionEnd};
 use crate::primitives::{StreamId, Timestamp};

@@ -96,9 +96,7 @@ impl Till for NodeTill {
 fn refused(error: Error) -> TillError {
     match error {
         Error::Storage(error) | Error::Node(NodeError::Storage(error)) => error.into(),
-        Error::Wallet(
-            WalletError::Timeout | WalletError::Unreachable | WalletError::ShutDown,
-        )
+        Error::Wallet(WalletError::Timeout | WalletError::Unreachable | WalletError::ShutDown)
         | Error::Node(NodeError::Stopped)
         | Error::NotConfigured { .. } => TillError::Unavailable { reason: error.to_string() },
         other => TillError::Refused { reason: other.to_string() },

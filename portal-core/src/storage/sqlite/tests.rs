@@ -64,11 +64,8 @@ async fn files_are_their_owners_alone() {
 
 #[tokio::test]
 async fn a_database_of_every_older_version_opens() {
-    let fixtures: [Option<&str>; 3] = [
-        None,
-        Some(include_str!("fixtures/v1.sql")),
-        Some(include_str!("fixtures/v2.sql")),
-    ];
+    let fixtures: [Option<&str>; 3] =
+        [None, Some(include_str!("fixtures/v1.sql")), Some(include_str!("fixtures/v2.sql"))];
     for (version, rows) in (0..=migrations::VERSION).zip(fixtures) {
         let place = Place::new();
         let old = migrations::database_of_version(&place.path(), version);

@@ -93,10 +93,8 @@ pub async fn a_period_is_charged_once(place: &impl StorePlace) {
         let batch = vec![append(9, charge.at.as_secs(), 1), Write::PutCharge(charge)];
         commit(&store, batch)
     };
-    let numbered = |attempt, paid, number| ChargeRecord {
-        at: at(number),
-        ..charge(1, 5, attempt, paid)
-    };
+    let numbered =
+        |attempt, paid, number| ChargeRecord { at: at(number), ..charge(1, 5, attempt, paid) };
     put(numbered(0, false, 0)).await.expect("the first attempt");
     for refused in [numbered(0, false, 10)] {
         assert!(matches!(put(refused).await, Err(StorageError::Conflict { .. })));
@@ -107,10 +105,8 @@ pub async fn a_period_is_charged_once(place: &impl StorePlace) {
     for refused in [numbered(2, true, 12), numbered(3, false, 13), numbered(4, true, 14)] {
         assert!(matches!(put(refused).await, Err(StorageError::Conflict { .. })), "paid is paid");
     }
-    let twice = vec![
-        Write::PutCharge(charge(1, 6, 0, false)),
-        Write::PutCharge(charge(1, 6, 0, false)),
-    ];
+    let twice =
+        vec![Write::PutCharge(charge(1, 6, 0, false)), Write::PutCharge(charge(1, 6, 0, false))];
     assert!(matches!(commit(&store, twice).await, Err(StorageError::Conflict { .. })));
     let within =
         vec![Write::PutCharge(charge(1, 7, 0, false)), Write::PutCharge(charge(1, 7, 0, true))];

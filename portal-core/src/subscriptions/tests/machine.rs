@@ -327,7 +327,8 @@ fn what_cannot_be_asked_for_is_postponed_and_costs_no_attempt() {
 fn an_attempt_has_one_request_id_for_ever() {
     let first = request_id(stream(1), 3, 0);
     assert_eq!(request_id(stream(1), 3, 0), first);
-    for other in [request_id(stream(2), 3, 0), request_id(stream(1), 4, 0), request_id(stream(1), 3, 1)]
+    for other in
+        [request_id(stream(2), 3, 0), request_id(stream(1), 4, 0), request_id(stream(1), 3, 1)]
     {
         assert_ne!(other, first);
     }
