@@ -96,6 +96,7 @@ impl CommandError {
             | ErrorCode::InsufficientFunds
             | ErrorCode::WalletUnsupported
             | ErrorCode::RateUnavailable
+            | ErrorCode::RecipientFailed
             | ErrorCode::KeyLocked
             | ErrorCode::MainKeyRequired
             | ErrorCode::StorageFailed

@@ -9,6 +9,7 @@ use portal_core::env::Env;
 use portal_core::identity::{KeyError, LocalKey, SubkeyError};
 use portal_core::primitives::{Secret, Timestamp};
 use portal_core::protocol::subkey::SubkeyProof;
+use portal_core::rates::RateDesk;
 use portal_core::relay::nostr::{NostrRelays, RelayOptions};
 use portal_core::relay::{RelayAddress, RelayPool, RelaySink};
 use portal_core::service::Service;
@@ -151,7 +152,8 @@ impl Daemon {
             WalletConfig::Nwc { link } => Some(nwc(link, env.clone())?),
             WalletConfig::None | WalletConfig::Breez => None,
         };
-        let base = Base { private_key, token, relays, data_dir, wallet, env, dev: false };
+        let rates = config.rates.desk(env.clone());
+        let base = Base { private_key, token, relays, data_dir, wallet, rates, env, dev: false };
         base.start(config, listener).await
     }
 
@@ -182,6 +184,11 @@ impl Daemon {
             relays: config.nostr.relays.clone().unwrap_or_else(|| vec![dev.relay.clone()]),
             data_dir,
             wallet: Some(wallet),
+            // Real sources only when they are named: this works without a network.
+            rates: match config.rates.sources {
+                None if config.rates.enabled => Some(Arc::clone(&dev.rates)),
+                _ => config.rates.desk(env.clone()),
+            },
             env,
             dev: true,
         };
@@ -223,13 +230,14 @@ struct Base {
     relays: Vec<RelayAddress>,
     data_dir: PathBuf,
     wallet: Option<Arc<dyn LightningWallet>>,
+    rates: Option<Arc<RateDesk>>,
     env: Env,
     dev: bool,
 }
 
 impl Base {
     async fn start(self, config: Config, listener: TcpListener) -> Result<Daemon, StartError> {
-        let Self { private_key, token, relays, data_dir, wallet, env, dev } = self;
+        let Self { private_key, token, relays, data_dir, wallet, rates, env, dev } = self;
         let key = key(&private_key, config.nostr.subkey_proof, env.now())?;
         let path = match config.storage.file.is_absolute() {
             true => config.storage.file,
@@ -247,6 +255,9 @@ impl Base {
         if let Some(wallet) = &wallet {
             builder = builder.wallet(Arc::clone(wallet));
         }
+        if let Some(rates) = rates {
+            builder = builder.rates(rates);
+        }
         let service = builder.start(Handle::current()).await?;
         let wallet_missing = match (&wallet, &config.wallet) {
             (Some(_), _) => None,
@@ -262,7 +273,8 @@ impl Base {
         };
         let names = config.profile.names();
         let limits = config.limits;
-        let parts = Parts { service, env, token, limits, wallet_missing, names };
+        let lightning_address = config.lightning_address;
+        let parts = Parts { service, env, token, limits, wallet_missing, names, lightning_address };
         let state = AppState::new(parts);
         publish_profile(&state, config.profile);
         Ok(Daemon {

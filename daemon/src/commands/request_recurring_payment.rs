@@ -90,7 +90,6 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         schedule,
     } = payment_request;
     let what = Answer::Recurring { schedule: None }.what();
-    input::no_fiat(&currency).map_err(|error| error.during(what))?;
     let RecurrenceContent { calendar, first_payment_due, until, max_payments } = recurrence;
     let wanted = NewRecurringPayment {
         amount,

@@ -52,7 +52,6 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
     let recipient = input::recipient(&main_key, &subkeys, "main key")?;
     let Content { subscription_id, amount, currency, recurrence, description, auth_token } =
         subscription;
-    input::no_fiat(&currency).map_err(|error| error.during(what))?;
     let RecurrenceContent { calendar, first_payment_due, until, max_payments } = recurrence;
     let agreed = AgreedSubscription {
         subscription_id,

@@ -12,14 +12,15 @@ use portal_core::identity::LocalKey;
 use portal_core::primitives::{Millisats, Secret, StreamId};
 use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::ClientInfo;
+use portal_core::rates::RateDesk;
 use portal_core::relay::RelayAddress;
-use portal_core::service::Service;
+use portal_core::service::{ChargeOptions, Service};
 use portal_core::storage::memory::MemoryStore;
 use portal_core::storage::{ConversationRecord, Store, Write};
 use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::simulated::{SimulatedNetwork, SimulatedWallet};
 use portal_core::wallet::{LightningWallet, PayInvoice};
-use portal_daemon::config::LimitsConfig;
+use portal_daemon::config::{LightningAddressConfig, LimitsConfig};
 use portal_daemon::state::{AppState, Parts};
 use portal_testkit::relay::EphemeralRelay;
 use serde_json::{Value, json};
@@ -56,11 +57,22 @@ pub struct Running {
 pub struct Options {
     pub wallet: bool,
     pub limits: LimitsConfig,
+    /// The name that anybody can pay to.
+    pub name: Option<&'static str>,
+    pub rates: Option<Arc<RateDesk>>,
+    /// Whether it charges subscriptions.
+    pub charges: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wallet: true, limits: LimitsConfig::default() }
+        Self {
+            wallet: true,
+            limits: LimitsConfig::default(),
+            name: None,
+            rates: None,
+            charges: false,
+        }
     }
 }
 
@@ -88,7 +100,7 @@ impl World {
     }
 
     pub async fn daemon_with(&self, options: Options) -> Running {
-        let Options { wallet, limits } = options;
+        let Options { wallet, limits, name, rates, charges } = options;
         let mut builder = Service::builder(self.service_key.clone())
             .relays(self.relays())
             .store(Arc::new(self.store.reopen()))
@@ -96,12 +108,27 @@ impl World {
         if wallet {
             builder = builder.wallet(Arc::clone(&self.merchant) as Arc<dyn LightningWallet>);
         }
+        if charges {
+            builder = builder.charge_subscriptions(ChargeOptions::default());
+        }
+        if let Some(rates) = rates {
+            builder = builder.rates(rates);
+        }
         let service = builder.start(Handle::current()).await.expect("a service");
         let relays = service.clone();
         until("the service is connected", || {
             relays.relays().status().iter().any(|relay| relay.is_connected())
         })
         .await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let lightning_address = name.map(|name| LightningAddressConfig {
+            names: vec![name.to_owned()],
+            url: format!("http://{address}").parse().expect("a URL"),
+            description: "Coffee".to_owned(),
+            least: Millisats::new(1000),
+            most: Millisats::new(1_000_000),
+        });
         let state = AppState::new(Parts {
             service,
             env: Env::system(),
@@ -109,9 +136,8 @@ impl World {
             limits,
             wallet_missing: (!wallet).then_some("no wallet is configured"),
             names: vec!["_".to_owned()],
+            lightning_address,
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let stop = CancellationToken::new();
         let serving = portal_daemon::run(listener, state.clone(), stop.clone().cancelled_owned());
         let task = tokio::spawn(serving);

@@ -28,9 +28,11 @@ use crate::primitives::StreamId;
 use crate::protocol::payment::{PaymentResponse, PaymentStatus, SinglePaymentRequest};
 use crate::protocol::subscription::CloseRecurringPayment;
 use crate::protocol::{Currency, kinds};
+use crate::rates::check::ClaimError;
+use crate::rates::quote;
 use crate::service::json;
 use crate::storage::{OutgoingStatus, StorageError, Store, Write, commit};
-use crate::subscriptions::authorized::{Authorization, Closed, Demand, Doubt, Quotes};
+use crate::subscriptions::authorized::{Authorization, Closed, Demand, Doubt};
 use crate::wallet::LightningWallet;
 use crate::wallet::bolt11::Bolt11;
 
@@ -39,28 +41,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(20);
 /// How soon a store that fails is asked again.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
-/// What pays subscriptions.
-#[derive(Clone)]
-pub struct PaySubscriptions {
-    /// The person's wallet.
-    pub wallet: Arc<dyn LightningWallet>,
-    /// What fiat amounts are worth; without it charges in fiat ask the person.
-    pub quotes: Option<Arc<dyn Quotes>>,
-}
-
-impl std::fmt::Debug for PaySubscriptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PaySubscriptions").field("quotes", &self.quotes.is_some()).finish()
-    }
-}
-
 struct Payer {
     node: Weak<Node>,
     inbox: Arc<Inbox>,
     books: Arc<Mutex<()>>,
     store: Arc<dyn Store>,
     env: Env,
-    with: PaySubscriptions,
+    wallet: Arc<dyn LightningWallet>,
     /// Told when a payment has been seen to, whatever came of it.
     seen_to: mpsc::UnboundedSender<StreamId>,
 }
@@ -78,7 +65,7 @@ pub(super) fn start(
     node: &Arc<Node>,
     inbox: &Arc<Inbox>,
     books: &Arc<Mutex<()>>,
-    with: PaySubscriptions,
+    wallet: Arc<dyn LightningWallet>,
 ) {
     let (seen_to, finished) = mpsc::unbounded_channel();
     let tasks = node.tasks().clone();
@@ -88,7 +75,7 @@ pub(super) fn start(
         books: books.clone(),
         store: node.shared_store(),
         env: node.env().clone(),
-        with,
+        wallet,
         seen_to,
     });
     node.tasks().spawn(async move {
@@ -179,15 +166,10 @@ impl Payer {
         request: &IncomingRequest,
         asked: &SinglePaymentRequest,
     ) -> Result<bool, StorageError> {
-        let quote = match &asked.currency {
-            Currency::Millisats => None,
-            Currency::Fiat(code) => match &self.with.quotes {
-                Some(quotes) => quotes.quote(asked.amount, code).await,
-                None => None,
-            },
-        };
+        // Before the books are in hand: rates may have to be asked for.
+        let unfair = self.unfair(asked).await?;
         let lock = self.books.lock().await;
-        let (subscription_id, demand) = match self.judge(request, asked, quote).await? {
+        let (subscription_id, demand) = match self.judge(request, asked, unfair).await? {
             Verdict::Pay { subscription_id, demand } => (subscription_id, demand),
             Verdict::Ask(doubt) => {
                 tracing::debug!(%doubt, "the person is asked about a charge");
@@ -211,12 +193,32 @@ impl Payer {
         Ok(true)
     }
 
+    /// What is wrong with the price of a charge in a fiat currency, by our own rates.
+    async fn unfair(&self, asked: &SinglePaymentRequest) -> Result<Option<Doubt>, StorageError> {
+        let (Currency::Fiat(code), Some(id)) = (&asked.currency, &asked.subscription_id) else {
+            return Ok(None);
+        };
+        let Some(known) = load(&*self.store, id).await? else { return Ok(None) };
+        let invoice = Bolt11::parse(&asked.invoice).ok().and_then(|invoice| invoice.amount);
+        let Some(invoice) = invoice else { return Ok(Some(Doubt::BadInvoice)) };
+        let node = self.node.upgrade();
+        let rates = node.as_ref().and_then(|node| node.rates());
+        let (Some(rates), Ok(most)) = (rates, quote::fiat(asked.amount, code)) else {
+            return Ok(Some(Doubt::NoQuote));
+        };
+        Ok(match rates.is_worth_at_most(invoice, most, known.tolerance_permille).await {
+            Ok(()) => None,
+            Err(ClaimError::InvoiceTooHigh { .. }) => Some(Doubt::InvoiceTooHigh),
+            Err(_) => Some(Doubt::NoQuote),
+        })
+    }
+
     /// Within what was authorised: reserved, and saved. Called with the books in hand.
     async fn judge(
         &self,
         request: &IncomingRequest,
         asked: &SinglePaymentRequest,
-        quote: Option<crate::primitives::Millisats>,
+        unfair: Option<Doubt>,
     ) -> Result<Verdict, StorageError> {
         let Some(subscription_id) = &asked.subscription_id else {
             return Ok(Verdict::Ask(Doubt::OtherService));
@@ -238,7 +240,7 @@ impl Payer {
             currency: asked.currency.clone(),
             payment_hash: invoice.payment_hash.0,
             invoice: amount,
-            quote,
+            unfair,
         };
         match known.judge(&demand, self.env.now()) {
             Err(doubt) => Ok(Verdict::Ask(doubt)),
@@ -267,7 +269,7 @@ impl Payer {
         let guard = node.claims().exclusive(&key).await;
         // While it pays nothing keeps the node alive that nobody else holds.
         drop(node);
-        let paid = pay::pay(&self.env, &*self.store, &*self.with.wallet, &asked.invoice).await;
+        let paid = pay::pay(&self.env, &*self.store, &*self.wallet, &asked.invoice).await;
         drop(guard);
         let status = match paid {
             Ok(paid) => PaymentStatus::Success { preimage: Some(paid.preimage) },
@@ -323,7 +325,7 @@ impl Payer {
                         OutgoingStatus::Settled { .. } => true,
                         OutgoingStatus::Failed { .. } | OutgoingStatus::Refused { .. } => false,
                         OutgoingStatus::Pending => {
-                            let wallet = &*self.with.wallet;
+                            let wallet = &*self.wallet;
                             match pay::pay(&self.env, &*self.store, wallet, &payment.invoice).await
                             {
                                 Ok(_) => true,

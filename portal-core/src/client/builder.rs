@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::automatic::{self, PaySubscriptions};
-use super::{Client, Inbox};
+use super::{Client, Inbox, automatic};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
+use crate::wallet::LightningWallet;
 
 /// Describes a client; [`ClientBuilder::start`] makes it.
 pub struct ClientBuilder {
@@ -22,9 +23,10 @@ pub struct ClientBuilder {
     relays: Vec<RelayAddress>,
     store: Option<Arc<dyn Store>>,
     limits: Limits,
+    rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
-    automatic: Option<PaySubscriptions>,
+    automatic: Option<Arc<dyn LightningWallet>>,
 }
 
 impl ClientBuilder {
@@ -35,6 +37,7 @@ impl ClientBuilder {
             relays: Vec::new(),
             store: None,
             limits: Limits::default(),
+            rates: None,
             allow_private: false,
             connector: None,
             automatic: None,
@@ -76,6 +79,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Our own exchange rates, to compare those of services with.
+    #[must_use]
+    pub fn rates(mut self, rates: Arc<RateDesk>) -> Self {
+        self.rates = Some(rates);
+        self
+    }
+
     /// Another relay pool than WebSocket connections.
     #[must_use]
     pub fn connector(mut self, connector: Connector) -> Self {
@@ -84,10 +94,11 @@ impl ClientBuilder {
     }
 
     /// Pays the charges of subscriptions that the person authorised without asking, from this
-    /// wallet, within what they authorised. Everything else is a request as before.
+    /// wallet, within what they authorised. Charges in fiat also need [`ClientBuilder::rates`].
+    /// Everything else is a request as before.
     #[must_use]
-    pub fn pay_subscriptions(mut self, automatic: PaySubscriptions) -> Self {
-        self.automatic = Some(automatic);
+    pub fn pay_subscriptions(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.automatic = Some(wallet);
         self
     }
 
@@ -117,12 +128,13 @@ impl ClientBuilder {
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: None,
+            rates: self.rates,
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;
         let books = Arc::default();
-        if let Some(automatic) = self.automatic {
-            automatic::start(&node, &inbox, &books, automatic);
+        if let Some(wallet) = self.automatic {
+            automatic::start(&node, &inbox, &books, wallet);
         }
         Ok(Client { node, inbox, books })
     }

@@ -7,6 +7,7 @@ mod automatic;
 mod builder;
 mod handshakes;
 mod inbox;
+mod prices;
 mod replies;
 mod requests;
 mod subscriptions;
@@ -15,9 +16,9 @@ use std::sync::Arc;
 
 use nostr::PublicKey;
 
-pub use automatic::PaySubscriptions;
 pub use builder::ClientBuilder;
 pub use handshakes::Handshakes;
+pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
 pub use subscriptions::{Allowance, Subscriptions};
@@ -72,6 +73,12 @@ impl Client {
     #[must_use]
     pub fn replies(&self) -> Replies<'_> {
         Replies { node: &self.node, inbox: &self.inbox }
+    }
+
+    /// Whether what services ask for is fair.
+    #[must_use]
+    pub fn prices(&self) -> Prices<'_> {
+        Prices(&self.node)
     }
 
     /// Recurring payments.

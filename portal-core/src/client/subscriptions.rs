@@ -3,6 +3,7 @@
 use nostr::PublicKey;
 
 use super::automatic::load;
+use super::prices::TOLERANCE_PERMILLE;
 use super::requests::{IncomingRequest, RequestBody};
 use crate::conversation::answer::Reply;
 use crate::conversation::send::Send;
@@ -31,16 +32,16 @@ pub struct Allowance {
     /// Whether charges within it are paid without asking; that also needs a wallet
     /// ([`ClientBuilder::pay_subscriptions`](super::ClientBuilder::pay_subscriptions)).
     pub automatic: bool,
-    /// By how many hundredths of a percent an invoice may be above our own quote of a fiat amount.
-    pub tolerance: u32,
+    /// By how many thousandths an invoice may be above what a fiat amount is worth by our rates.
+    pub tolerance_permille: u16,
     /// At most this many payments; as many as the service asks for when absent.
     pub max_payments: Option<u32>,
 }
 
 impl Default for Allowance {
-    /// Paid without asking, two percent of tolerance.
+    /// Paid without asking, with the usual tolerance.
     fn default() -> Self {
-        Self { automatic: true, tolerance: 200, max_payments: None }
+        Self { automatic: true, tolerance_permille: TOLERANCE_PERMILLE, max_payments: None }
     }
 }
 
@@ -59,7 +60,7 @@ impl Subscriptions<'_> {
         allowance: Allowance,
     ) -> Result<Authorization, Error> {
         let RequestBody::Recurring(asked) = &request.body else { return Err(Error::WrongReply) };
-        let Allowance { automatic, tolerance, max_payments } = allowance;
+        let Allowance { automatic, tolerance_permille, max_payments } = allowance;
         let lock = self.books.lock().await;
         let store = self.node.store();
         let known = self.list().await?.into_iter().find(|known| known.request == request.id);
@@ -78,7 +79,7 @@ impl Subscriptions<'_> {
                     service: request.service,
                     amount: asked.amount,
                     currency: asked.currency.clone(),
-                    tolerance,
+                    tolerance_permille,
                     next: Some(recurrence.first_payment_due),
                     recurrence,
                     description: asked.description.clone(),

@@ -15,7 +15,6 @@
 //!   has left out before.
 //! - Only the service that the person agreed with may take, and only it may close.
 
-use async_trait::async_trait;
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
@@ -36,13 +35,6 @@ const MOST_OWED: usize = 8;
 /// The most payments of one subscription whose outcome is not known.
 const MOST_RESERVED: usize = 8;
 
-/// Turns fiat amounts into millisatoshi, on the person's side.
-#[async_trait]
-pub trait Quotes: Send + Sync {
-    /// What this many hundredths of a currency are worth now; `None` when nobody quotes it.
-    async fn quote(&self, hundredths: u64, currency: &str) -> Option<Millisats>;
-}
-
 /// A subscription that the person agreed to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Authorization {
@@ -58,8 +50,8 @@ pub struct Authorization {
     pub amount: u64,
     /// Its unit.
     pub currency: Currency,
-    /// By how many hundredths of a percent an invoice may be above our own quote of a fiat amount.
-    pub tolerance: u32,
+    /// By how many thousandths an invoice may be above what a fiat amount is worth by our rates.
+    pub tolerance_permille: u16,
     /// When, how often and until when.
     pub recurrence: Recurrence,
     /// What it is for.
@@ -120,8 +112,8 @@ pub struct Demand {
     pub payment_hash: [u8; 32],
     /// What the invoice says.
     pub invoice: Millisats,
-    /// Our own quote of a fiat amount.
-    pub quote: Option<Millisats>,
+    /// What is wrong with the price of a fiat amount, by our own rates and the tolerance.
+    pub unfair: Option<Doubt>,
 }
 
 /// Why the person is asked.
@@ -212,14 +204,16 @@ impl Authorization {
         if demand.amount > self.amount {
             return Err(Doubt::TooMuch);
         }
-        let most = match &self.currency {
-            Currency::Millisats => Millisats::new(demand.amount),
-            Currency::Fiat(_) => {
-                with_tolerance(demand.quote.ok_or(Doubt::NoQuote)?, self.tolerance)
+        match (&self.currency, demand.unfair) {
+            (Currency::Fiat(_), Some(doubt)) => return Err(doubt),
+            (Currency::Fiat(_), None) => {}
+            // A wallet that knows only satoshi rounds up.
+            (Currency::Millisats, _) => {
+                let most = Millisats::new(demand.amount).sats_rounded_up();
+                if demand.invoice.sats_rounded_up() > most {
+                    return Err(Doubt::InvoiceTooHigh);
+                }
             }
-        };
-        if demand.invoice > most {
-            return Err(Doubt::InvoiceTooHigh);
         }
         if self.reserved.len() >= MOST_RESERVED {
             return Err(Doubt::Unsettled);
@@ -302,13 +296,6 @@ impl Authorization {
     }
 }
 
-/// The quote and so many hundredths of a percent more.
-fn with_tolerance(quote: Millisats, tolerance: u32) -> Millisats {
-    let more = u128::from(quote.as_u64()) * u128::from(tolerance) / 10_000;
-    let most = u128::from(quote.as_u64()).saturating_add(more);
-    Millisats::new(u64::try_from(most).unwrap_or(u64::MAX))
-}
-
 fn nobody() -> PublicKey {
     PublicKey::from_byte_array([0; 32])
 }
@@ -335,7 +322,7 @@ mod tests {
             service: key(1),
             amount: 1000,
             currency: Currency::from(currency),
-            tolerance: 100,
+            tolerance_permille: 10,
             recurrence: Recurrence {
                 until: None,
                 calendar: "daily".parse().expect("legal"),
@@ -360,7 +347,7 @@ mod tests {
             currency: Currency::Millisats,
             payment_hash: [number; 32],
             invoice: Millisats::new(1000),
-            quote: None,
+            unfair: None,
         }
     }
 
@@ -394,29 +381,28 @@ mod tests {
         assert_eq!(judge(&|demand| demand.service = key(2)), Err(Doubt::OtherService));
         assert_eq!(judge(&|demand| demand.amount = 1001), Err(Doubt::TooMuch));
         assert_eq!(judge(&|it| it.invoice = Millisats::new(1001)), Err(Doubt::InvoiceTooHigh));
+        let odd = |it: &mut Demand| (it.amount, it.invoice) = (999, Millisats::new(1000));
+        assert!(judge(&odd).is_ok(), "rounded up to a satoshi");
         assert_eq!(judge(&|it| it.currency = Currency::from("EUR")), Err(Doubt::OtherCurrency));
-        assert_eq!(judge(&|demand| demand.amount = 1), Err(Doubt::InvoiceTooHigh));
+        let more = |it: &mut Demand| (it.amount, it.invoice) = (1, Millisats::new(1001));
+        assert_eq!(judge(&more), Err(Doubt::InvoiceTooHigh));
         assert!(judge(&|it| (it.amount, it.invoice) = (1, Millisats::new(1))).is_ok(), "less");
         let asks = Authorization { automatic: false, ..allowed("Millisats") };
         assert_eq!(asks.judge(&demand(1), at(5)), Err(Doubt::NotAutomatic));
     }
 
     #[test]
-    fn fiat_is_compared_with_our_own_quote_within_the_tolerance() {
+    fn a_fiat_amount_is_judged_by_its_price() {
         let it = allowed("EUR");
-        let judge = |invoice: u64, quote: Option<u64>| {
-            let demand = Demand {
-                currency: Currency::from("EUR"),
-                invoice: Millisats::new(invoice),
-                quote: quote.map(Millisats::new),
-                ..demand(1)
-            };
-            it.judge(&demand, at(5))
+        let judge = |unfair: Option<Doubt>| {
+            let invoice = Millisats::new(u64::MAX);
+            let currency = Currency::from("EUR");
+            it.judge(&Demand { currency, invoice, unfair, ..demand(1) }, at(5))
         };
-        assert_eq!(judge(1, None), Err(Doubt::NoQuote));
-        assert!(judge(1_010_000, Some(1_000_000)).is_ok(), "one percent");
-        assert_eq!(judge(1_010_001, Some(1_000_000)), Err(Doubt::InvoiceTooHigh));
-        assert!(judge(u64::MAX, Some(u64::MAX)).is_ok());
+        for doubt in [Doubt::NoQuote, Doubt::InvoiceTooHigh] {
+            assert_eq!(judge(Some(doubt)), Err(doubt));
+        }
+        assert!(judge(None).is_ok());
     }
 
     #[test]

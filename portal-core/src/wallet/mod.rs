@@ -26,11 +26,31 @@ pub trait LightningWallet: Send + Sync {
     /// What this wallet is and can do. A call to the wallet, so also a test of the connection.
     async fn info(&self) -> Result<WalletInfo, WalletError>;
 
+    /// Whether its invoices are for whole satoshi only. Amounts are then rounded up before it is
+    /// asked for one.
+    fn whole_sats(&self) -> bool {
+        false
+    }
+
     /// What is in it.
     async fn balance(&self) -> Result<Balance, WalletError>;
 
     /// Makes an invoice.
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError>;
+
+    /// Makes an invoice that carries the hash of a longer description instead of a text, as LUD-06
+    /// wants it; the description of the request is not used.
+    ///
+    /// # Errors
+    /// [`WalletError::Unsupported`] where the wallet cannot.
+    async fn make_invoice_for(
+        &self,
+        request: NewInvoice,
+        description_hash: [u8; 32],
+    ) -> Result<Invoice, WalletError> {
+        let _ = (request, description_hash);
+        Err(WalletError::Unsupported { what: "make_invoice with a description hash" })
+    }
 
     /// Where a payment stands, either way; `None` when the wallet does not know it.
     async fn lookup(&self, payment_hash: PaymentHash)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portal_core::client::{Allowance, Client, ClientBuilder, PaySubscriptions, RequestBody};
+use portal_core::client::{Allowance, Client, ClientBuilder, RequestBody};
 use portal_core::env::mock;
 use portal_core::event::{PortalEvent, SubscriptionEnd, SubscriptionUpdate};
 use portal_core::identity::LocalKey;
@@ -206,8 +206,7 @@ async fn nothing_is_charged_unless_it_is_turned_on() {
 
 /// A client that pays by itself.
 fn paying(world: &World, builder: ClientBuilder) -> ClientBuilder {
-    let wallet = world.person_wallet.clone();
-    builder.pay_subscriptions(PaySubscriptions { wallet, quotes: None })
+    builder.pay_subscriptions(world.person_wallet.clone())
 }
 
 /// Waits until the person's wallet has paid so often.

@@ -57,6 +57,9 @@ pub struct MakeInvoice {
     /// For the payer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// SHA-256 of a longer description, 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description_hash: Option<String>,
     /// In seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<u64>,

@@ -103,6 +103,32 @@ impl NwcWallet {
         self.link.negotiated()
     }
 
+    /// Asks for an invoice, and checks that it is over the amount.
+    async fn make(
+        &self,
+        request: NewInvoice,
+        description_hash: Option<[u8; 32]>,
+    ) -> Result<Bolt11, WalletError> {
+        if request.amount == Millisats::new(0) {
+            return Err(WalletError::BadRequest { what: "the amount is zero".to_owned() });
+        }
+        let params = MakeInvoice {
+            amount: request.amount.as_u64(),
+            description: request.description,
+            description_hash: description_hash.map(hex::encode),
+            expiry: Some(request.expiry.as_secs()),
+        };
+        let made: Transaction = self.ask(Request::MakeInvoice(params), "make_invoice").await?;
+        let text = made.invoice.ok_or_else(|| bad("make_invoice"))?;
+        let read = Bolt11::parse(&text).map_err(|_| bad("make_invoice"))?;
+        if read.amount != Some(request.amount) {
+            return Err(WalletError::BadAnswer {
+                what: "the invoice asks for another amount".to_owned(),
+            });
+        }
+        Ok(read)
+    }
+
     /// A call whose refusals all mean that nothing was done.
     async fn ask<T: serde::de::DeserializeOwned>(
         &self,
@@ -174,21 +200,19 @@ impl LightningWallet for NwcWallet {
     }
 
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError> {
-        if request.amount == Millisats::new(0) {
-            return Err(WalletError::BadRequest { what: "the amount is zero".to_owned() });
-        }
-        let params = MakeInvoice {
-            amount: request.amount.as_u64(),
-            description: request.description,
-            expiry: Some(request.expiry.as_secs()),
-        };
-        let made: Transaction = self.ask(Request::MakeInvoice(params), "make_invoice").await?;
-        let text = made.invoice.ok_or_else(|| bad("make_invoice"))?;
-        let read = Bolt11::parse(&text).map_err(|_| bad("make_invoice"))?;
-        if read.amount != Some(request.amount) {
-            return Err(WalletError::BadAnswer {
-                what: "the invoice asks for another amount".to_owned(),
-            });
+        Ok(self.make(request, None).await?.into())
+    }
+
+    async fn make_invoice_for(
+        &self,
+        request: NewInvoice,
+        description_hash: [u8; 32],
+    ) -> Result<Invoice, WalletError> {
+        let request = NewInvoice { description: None, ..request };
+        let read = self.make(request, Some(description_hash)).await?;
+        // A wallet that does not know the member leaves it out.
+        if read.description_hash != Some(description_hash) {
+            return Err(WalletError::Unsupported { what: "make_invoice with a description hash" });
         }
         Ok(read.into())
     }

@@ -72,7 +72,15 @@ async fn make_invoice(core: &Core, params: MakeInvoice) -> Outcome {
         description: params.description.clone(),
         expiry: Duration::from_secs(params.expiry.unwrap_or(DEFAULT_EXPIRY)),
     };
-    let made = core.wallet.make_invoice(request).await.map_err(|error| refused(&error))?;
+    let made = match &params.description_hash {
+        None => core.wallet.make_invoice(request).await,
+        Some(text) => {
+            let hash = books::bytes32(text)
+                .ok_or_else(|| refusal(Code::Unspecified, "the description hash is no hash"))?;
+            core.wallet.make_invoice_for(request, hash).await
+        }
+    };
+    let made = made.map_err(|error| refused(&error))?;
     result(Transaction {
         direction: Some("incoming".to_owned()),
         state: Some(super::message::State::Pending),

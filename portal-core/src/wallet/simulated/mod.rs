@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::faults::{Call, Fault, Trouble};
 pub use self::ledger::Settlement;
+use self::network::Description;
 pub use self::network::{NetworkError, SimulatedNetwork};
 use super::{
     Balance, Invoice, LightningWallet, ListPayments, NewInvoice, PayInvoice, PayOutcome,
@@ -72,7 +73,7 @@ impl SimulatedWallet {
         expiry: Duration,
     ) -> Result<Invoice, WalletError> {
         self.open()?;
-        self.network.make_invoice(&self.name, None, description, expiry)
+        self.network.make_invoice(&self.name, None, Description::Text(description), expiry)
     }
 
     fn open(&self) -> Result<(), WalletError> {
@@ -131,9 +132,23 @@ impl LightningWallet for SimulatedWallet {
             self.network.make_invoice(
                 &self.name,
                 Some(request.amount),
-                request.description.as_deref(),
+                Description::Text(request.description.as_deref()),
                 request.expiry,
             )
+        })
+    }
+
+    async fn make_invoice_for(
+        &self,
+        request: NewInvoice,
+        description_hash: [u8; 32],
+    ) -> Result<Invoice, WalletError> {
+        self.call(Call::MakeInvoice, || {
+            if request.amount == Millisats::new(0) {
+                return Err(WalletError::BadRequest { what: "the amount is zero".to_owned() });
+            }
+            let description = Description::Hash(description_hash);
+            self.network.make_invoice(&self.name, Some(request.amount), description, request.expiry)
         })
     }
 

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use lightning_invoice::{
+    Bolt11InvoiceDescription, Currency, InvoiceBuilder, PaymentSecret, Sha256,
+};
 use nostr::hashes::{Hash, sha256};
 use secp256k1::{SECP256K1, SecretKey};
 
@@ -39,6 +41,15 @@ pub enum NetworkError {
     /// No such payment is under way.
     #[error("no such payment is under way")]
     NotUnderWay,
+}
+
+/// What an invoice says it is for.
+#[derive(Clone, Copy)]
+pub(super) enum Description<'a> {
+    /// In words.
+    Text(Option<&'a str>),
+    /// By the hash of more words than fit.
+    Hash([u8; 32]),
 }
 
 struct Inner {
@@ -189,13 +200,24 @@ impl SimulatedNetwork {
         &self,
         payee: &str,
         amount: Option<Millisats>,
-        description: Option<&str>,
+        description: Description<'_>,
         expiry: Duration,
     ) -> Result<Invoice, WalletError> {
         let preimage = self.0.env.bytes::<32>();
         let hash = sha256::Hash::hash(&preimage);
-        let mut builder = InvoiceBuilder::new(Currency::Regtest)
-            .description(description.unwrap_or("").to_owned())
+        let builder = InvoiceBuilder::new(Currency::Regtest);
+        let builder = match description {
+            Description::Text(text) => {
+                builder.invoice_description(Bolt11InvoiceDescription::Direct(
+                    lightning_invoice::Description::new(text.unwrap_or("").to_owned())
+                        .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?,
+                ))
+            }
+            Description::Hash(hash) => builder.invoice_description(Bolt11InvoiceDescription::Hash(
+                Sha256(sha256::Hash::from_byte_array(hash)),
+            )),
+        };
+        let mut builder = builder
             .payment_hash(hash)
             .payment_secret(PaymentSecret(self.0.env.bytes()))
             .duration_since_epoch(Duration::from_secs(self.now().as_secs()))
