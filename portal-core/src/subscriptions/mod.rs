@@ -59,6 +59,7 @@
 
 pub mod amounts;
 pub mod authorized;
+mod clock;
 pub mod journal;
 mod scheduler;
 mod state;
@@ -67,6 +68,7 @@ mod steps;
 mod tests;
 mod till;
 
+pub use clock::ClockGuard;
 pub use scheduler::{News, Scheduler, SchedulerError, Turn};
 pub use state::{CatchUp, Phase, Policy, Refused, Subscription, SubscriptionInfo, Terms};
 pub use steps::{Change, Look};

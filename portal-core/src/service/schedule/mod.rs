@@ -7,7 +7,6 @@
 //! [`ServiceBuilder::charge_subscriptions`]: super::ServiceBuilder::charge_subscriptions
 
 mod api;
-mod clock;
 mod task;
 mod till;
 

@@ -10,13 +10,12 @@ use tokio::time::Instant;
 
 use super::super::CLOSES;
 use super::Shared;
-use super::clock::ClockGuard;
 use super::till::Heard;
 use crate::driver::{Hub, Tasks};
 use crate::event::{PortalEvent, StreamEvent, SubscriptionEnd};
 use crate::primitives::{StreamId, Timestamp};
 use crate::storage::{StorageError, Write, commit};
-use crate::subscriptions::{News, SchedulerError, Subscription, Turn};
+use crate::subscriptions::{ClockGuard, News, SchedulerError, Subscription, Turn};
 
 /// Subscriptions that are attended to at once.
 const AT_ONCE: usize = 512;
@@ -50,10 +49,11 @@ pub(super) async fn run(schedule: Arc<Shared>, heard: UnboundedReceiver<Heard>, 
 async fn charge(schedule: &Shared) {
     let mut guard = ClockGuard::new(schedule.settle);
     let mut hold = Hold::default();
+    let begun = Instant::now();
     let mut next = Some(Timestamp::from_secs(0));
     loop {
         let now = schedule.env.now();
-        let believed = guard.believes(now, Instant::now());
+        let believed = guard.believes(now, begun.elapsed());
         if believed && hold.is_over() && next.is_some_and(|next| next <= now) {
             let turn = schedule.scheduler.turn(now, AT_ONCE).await;
             let more = matches!(&turn, Ok(turn) if turn.due == AT_ONCE);
