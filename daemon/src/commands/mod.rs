@@ -19,6 +19,7 @@ mod mint_cashu;
 mod new_key_handshake_url;
 pub mod once;
 mod pay_invoice;
+mod refund_payment;
 mod remove_relay;
 mod request_cashu;
 mod request_invoice;
@@ -253,6 +254,8 @@ commands! {
     FetchNip05Profile = fetch_nip05_profile;
     /// Pays from our wallet.
     PayInvoice = pay_invoice;
+    /// Gives back what was paid.
+    RefundPayment = refund_payment;
     /// Which wallet this is and what is in it.
     GetWalletInfo = get_wallet_info;
     /// Attaches to a stream that was opened before.
@@ -279,6 +282,7 @@ impl Command {
             | Self::RequestPaymentRaw(_)
             | Self::CloseRecurringPayment(_)
             | Self::RequestInvoice(_)
+            | Self::RefundPayment(_)
             | Self::RequestCashu(_)
             | Self::SendCashuDirect(_) => true,
             Self::Auth(_)
@@ -393,6 +397,8 @@ replies! {
     FetchNip05Profile(fetch_nip05_profile::Reply);
     /// To `PayInvoice`.
     PayInvoice(pay_invoice::Reply);
+    /// To `RefundPayment`.
+    RefundPayment(refund_payment::Reply);
     /// To `GetWalletInfo`.
     WalletInfo(get_wallet_info::Reply);
     /// To `ResumeStream`.

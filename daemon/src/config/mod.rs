@@ -11,6 +11,7 @@ mod limits;
 pub mod locate;
 mod logging;
 mod nostr;
+mod payments;
 mod problem;
 mod profile;
 mod storage;
@@ -27,6 +28,7 @@ pub use self::info::InfoConfig;
 pub use self::limits::LimitsConfig;
 pub use self::logging::LoggingConfig;
 pub use self::nostr::NostrConfig;
+pub use self::payments::PaymentsConfig;
 pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
 pub use self::storage::StorageConfig;
@@ -43,6 +45,8 @@ pub struct Config {
     pub nostr: NostrConfig,
     /// The wallet that takes and makes payments.
     pub wallet: WalletConfig,
+    /// The bounds of what it pays.
+    pub payments: PaymentsConfig,
     /// Who may use it.
     pub auth: AuthConfig,
     /// What a stranger can cost.
@@ -95,6 +99,7 @@ pub fn load(
         info: InfoConfig::take(&mut values, flags),
         nostr: NostrConfig::take(&mut values, flags),
         wallet: WalletConfig::take(&mut values),
+        payments: PaymentsConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),

@@ -10,9 +10,11 @@ use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::payments::PayPolicy;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
+use crate::wallet::LightningWallet;
 
 /// Describes a client; [`ClientBuilder::start`] makes it.
 pub struct ClientBuilder {
@@ -23,6 +25,8 @@ pub struct ClientBuilder {
     limits: Limits,
     allow_private: bool,
     connector: Option<Connector>,
+    wallet: Option<Arc<dyn LightningWallet>>,
+    payments: PayPolicy,
 }
 
 impl ClientBuilder {
@@ -35,6 +39,8 @@ impl ClientBuilder {
             limits: Limits::default(),
             allow_private: false,
             connector: None,
+            wallet: None,
+            payments: PayPolicy::default(),
         }
     }
 
@@ -80,6 +86,20 @@ impl ClientBuilder {
         self
     }
 
+    /// The person's wallet: makes the invoices that are asked for, and pays.
+    #[must_use]
+    pub fn wallet(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.wallet = Some(wallet);
+        self
+    }
+
+    /// Within which bounds it pays.
+    #[must_use]
+    pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
+        self.payments = policy;
+        self
+    }
+
     /// Restores what was open, connects and starts listening on this runtime.
     ///
     /// # Errors
@@ -105,7 +125,8 @@ impl ClientBuilder {
             connector,
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
-            wallet: None,
+            wallet: self.wallet,
+            policy_of_payments: self.payments,
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;

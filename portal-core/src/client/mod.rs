@@ -6,6 +6,7 @@
 mod builder;
 mod handshakes;
 mod inbox;
+mod invoices;
 mod replies;
 mod requests;
 mod subscriptions;
@@ -16,6 +17,7 @@ use nostr::PublicKey;
 
 pub use builder::ClientBuilder;
 pub use handshakes::Handshakes;
+pub use invoices::Invoices;
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
 pub use subscriptions::Subscriptions;
@@ -68,6 +70,12 @@ impl Client {
     #[must_use]
     pub fn replies(&self) -> Replies<'_> {
         Replies { node: &self.node, inbox: &self.inbox }
+    }
+
+    /// Giving invoices to services that ask for one.
+    #[must_use]
+    pub fn invoices(&self) -> Invoices<'_> {
+        Invoices { node: &self.node, inbox: &self.inbox }
     }
 
     /// Recurring payments.

@@ -16,6 +16,7 @@ use super::hub::{EventSink, Hub};
 use super::inbox::{Acceptance, FRESHNESS, Inbox};
 use super::keys::ConversationKeys;
 use super::machine_loop::{Job, MachineLoop, OpenJob};
+use super::payouts;
 use super::queries::{ProfileAnswer, Queries};
 use super::recent::Recent;
 use super::seen::Seen;
@@ -27,6 +28,7 @@ use crate::conversation::handshake::Handshake;
 use crate::conversation::{Conversation, Engine, Limits, Peer, Role};
 use crate::env::Env;
 use crate::identity::LocalKey;
+use crate::payments::{PayPolicy, Payer};
 use crate::primitives::StreamId;
 use crate::protocol::envelope::{Header, MAX_PLAINTEXT_BYTES, sign};
 use crate::protocol::kinds;
@@ -86,6 +88,8 @@ pub struct NodeOptions {
     pub store: Arc<dyn Store>,
     /// The authority on money.
     pub wallet: Option<Arc<dyn LightningWallet>>,
+    /// Within which bounds it pays.
+    pub policy_of_payments: PayPolicy,
     /// Hears of requests, on the client's side.
     pub inbox: Option<Arc<dyn InboxListener>>,
 }
@@ -150,6 +154,7 @@ pub struct Node {
     pool: Arc<dyn RelayPool>,
     store: Arc<dyn Store>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    payer: Option<Arc<Payer>>,
     hub: Arc<Hub>,
     claims: Claims,
     counters: Arc<Counters>,
@@ -168,8 +173,19 @@ impl Node {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(options: NodeOptions, handle: Handle) -> Result<Arc<Self>, NodeError> {
-        let NodeOptions { env, key, role, limits, relays, connector, policy, store, wallet, inbox } =
-            options;
+        let NodeOptions {
+            env,
+            key,
+            role,
+            limits,
+            relays,
+            connector,
+            policy,
+            store,
+            wallet,
+            policy_of_payments,
+            inbox,
+        } = options;
         let tasks = Tasks::new(handle);
         let (jobs, job_queue) = mpsc::unbounded_channel();
         let (work, work_queue) = mpsc::unbounded_channel();
@@ -205,6 +221,11 @@ impl Node {
         let watch = wallet
             .as_ref()
             .map(|wallet| watch::start(&tasks, wallet.clone(), env.clone(), jobs.clone()));
+        let payer = wallet.as_ref().map(|wallet| {
+            let (store, wallet) = (store.clone(), wallet.clone());
+            Arc::new(Payer::new(env.clone(), store, wallet, policy_of_payments))
+        });
+        let payouts = payer.as_ref().map(|payer| payouts::start(&tasks, payer, jobs.clone()));
         let effects = Effects {
             env: env.clone(),
             local: key.clone(),
@@ -215,6 +236,7 @@ impl Node {
             pool: pool.clone(),
             policy,
             watch,
+            payouts,
             inbox,
             addresses: Recent::new(4096),
             allowed: Recent::new(4096),
@@ -252,6 +274,7 @@ impl Node {
             pool,
             store,
             wallet,
+            payer,
             hub,
             claims: Claims::default(),
             counters,
@@ -306,6 +329,12 @@ impl Node {
     #[must_use]
     pub const fn wallet(&self) -> Option<&Arc<dyn LightningWallet>> {
         self.wallet.as_ref()
+    }
+
+    /// Whoever pays from the wallet, when there is one.
+    #[must_use]
+    pub const fn payer(&self) -> Option<&Arc<Payer>> {
+        self.payer.as_ref()
     }
 
     /// The listeners.
@@ -545,6 +574,7 @@ impl Node {
         let message = match &opening.conversation {
             Conversation::Ask(ask) => ask.message.len(),
             Conversation::Payment(payment) => payment.message.len(),
+            Conversation::Refund(refund) => refund.ask.message.len(),
             Conversation::Send(send) => send.message.len(),
             _ => 0,
         };

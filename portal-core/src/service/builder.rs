@@ -11,6 +11,7 @@ use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::payments::PayPolicy;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
@@ -31,6 +32,7 @@ pub struct ServiceBuilder {
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
+    payments: PayPolicy,
 }
 
 impl ServiceBuilder {
@@ -44,6 +46,7 @@ impl ServiceBuilder {
             allow_private: false,
             connector: None,
             retention: RETENTION,
+            payments: PayPolicy::default(),
         }
     }
 
@@ -96,6 +99,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Within which bounds it pays: fees, spending in a day and on one recipient.
+    #[must_use]
+    pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
+        self.payments = policy;
+        self
+    }
+
     /// Restores what was open, connects and starts working on this runtime.
     ///
     /// # Errors
@@ -121,11 +131,11 @@ impl ServiceBuilder {
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: self.wallet,
+            policy_of_payments: self.payments,
             inbox: None,
         };
         let node = Node::start(options, handle).await?;
         subscriptions::listen_for_closes(&node).await?;
-        super::payments::reconcile_later(&node);
         prune_regularly(&node, self.retention);
         Ok(Service { node })
     }

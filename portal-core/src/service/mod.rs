@@ -13,6 +13,7 @@ mod logins;
 mod payments;
 mod profiles;
 mod reader;
+mod refunds;
 mod relays;
 mod streams;
 mod subscriptions;
@@ -29,9 +30,10 @@ pub use health::Health;
 pub use idempotency::Answers;
 pub use invoices::{Invoices, NewInvoiceRequest};
 pub use logins::{HandshakeOpened, Logins, NewHandshake};
-pub use payments::{NewSinglePayment, Payments};
+pub use payments::{NewPayment, NewSinglePayment, Payments};
 pub use profiles::Profiles;
 pub use reader::EventReader;
+pub use refunds::NewRefund;
 pub use relays::Relays;
 pub use streams::Streams;
 pub use subscriptions::{CLOSES, NewRecurringPayment, Subscriptions};
@@ -39,6 +41,7 @@ pub use tickets::{NewCashuRequest, Tickets};
 pub use tokens::Tokens;
 
 pub(crate) use logins::json;
+pub(crate) use payments::make_invoice;
 pub(crate) use streams::wait as await_delivery;
 
 pub use crate::driver::EventSink;

@@ -11,4 +11,5 @@ mod outages;
 mod payment;
 mod peer;
 mod profile;
+mod refund;
 mod subkeys;
