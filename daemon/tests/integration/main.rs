@@ -4,6 +4,7 @@ mod clients;
 mod config;
 mod harness;
 mod hostile;
+mod payments;
 mod rest;
 mod restart;
 mod resume;
