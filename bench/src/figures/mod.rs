@@ -10,7 +10,9 @@ mod login_cpu;
 mod login_matrix;
 mod outage;
 mod sequential;
+mod settle_latency;
 mod subscriptions;
+mod sweep_cpu;
 
 use anyhow::Result;
 
@@ -26,6 +28,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("idle-cpu", "CPU of a login beside many idle streams, by that without"),
     ("idle-rss", "memory of the daemon for each idle stream and socket"),
     ("subscriptions", "subscriptions open at a relay after many logins"),
+    ("sweep-cpu", "CPU of watching many open payments, by that of watching none"),
+    ("settle-latency", "from the wallet's books to `paid` on the socket, over a linked wallet"),
     ("bad-relay", "one of three relays silent, slow or dead, by three good ones"),
     ("outage", "all relays down with requests open: until all are done"),
     ("deadline", "when a request ends that nobody answers"),
@@ -44,6 +48,8 @@ fn figure(name: &str) -> Option<Figure> {
         "idle-cpu" => idle_cpu::run,
         "idle-rss" => idle_rss::run,
         "subscriptions" => subscriptions::run,
+        "sweep-cpu" => sweep_cpu::run,
+        "settle-latency" => settle_latency::run,
         "bad-relay" => bad_relay::run,
         "outage" => outage::run,
         "deadline" => deadline::run,

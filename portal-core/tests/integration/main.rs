@@ -5,6 +5,7 @@ mod delivery;
 mod harness;
 mod hostile;
 mod idempotency;
+mod liars;
 mod login;
 mod money;
 mod outages;
