@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'spending_limit'
   | 'not_refundable'
   | 'rate_unavailable'
+  | 'recipient_failed'
   | 'key_locked'
   | 'main_key_required'
   | 'storage_failed'

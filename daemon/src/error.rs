@@ -99,6 +99,7 @@ impl CommandError {
             | ErrorCode::SpendingLimit
             | ErrorCode::NotRefundable
             | ErrorCode::RateUnavailable
+            | ErrorCode::RecipientFailed
             | ErrorCode::KeyLocked
             | ErrorCode::MainKeyRequired
             | ErrorCode::StorageFailed

@@ -4,7 +4,7 @@
 //! `paid` must come for everything that settled and for nothing else, within five seconds in which
 //! the wallet could be reached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ const LIFE: Duration = Duration::from_secs(30);
 const SHORT_LIFE: Duration = Duration::from_secs(3);
 /// `paid` may take so long while the wallet can be reached.
 const TARGET: Duration = Duration::from_secs(5);
+/// How long a request may take to be heard before the next one is sent.
+const HEARING: Duration = Duration::from_secs(2);
 /// How long after the last settlement `paid` may still come before it counts as missing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -157,7 +159,12 @@ async fn ask(
                     let call = Call { attach: Some(sink), ..Call::default() };
                     let recipient = Recipient::new(person);
                     match core.service.payments().request_with(recipient, new, call).await {
-                        Ok(_) => break,
+                        Ok(_) => {
+                            if mood.hears {
+                                book.wait_until_heard(amount).await;
+                            }
+                            break;
+                        }
                         // The wallet cannot be reached just now.
                         Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
                     }
@@ -178,10 +185,12 @@ async fn pay(
     mut asks: mpsc::UnboundedReceiver<Asked>,
     book: Arc<Book>,
 ) -> Result<()> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     while let Some(asked) = asks.recv().await {
         let invoice = Bolt11::parse(&asked.invoice)?;
-        let mood = mood::of(invoice.amount.unwrap_or_default().as_u64());
+        let amount = invoice.amount.unwrap_or_default().as_u64();
+        let mood = mood::of(amount);
+        lock(&book.heard).insert(amount);
         if mood.pays == Pays::Never || !seen.insert(invoice.payment_hash) {
             continue;
         }
@@ -343,6 +352,8 @@ struct Book {
     /// By payment hash.
     settled: Mutex<HashMap<[u8; 32], Instant>>,
     paid: Mutex<HashMap<[u8; 32], Paid>>,
+    /// What people were asked for, by the amount.
+    heard: Mutex<HashSet<u64>>,
     over: Mutex<HashMap<StreamId, ()>>,
     /// `paid` that names no payment, and what follows `paid`.
     odd: AtomicU64,
@@ -391,6 +402,14 @@ impl EventSink for Book {
 }
 
 impl Book {
+    /// So that no more is asked at once than people can hear; not for ever, because relays are bad.
+    async fn wait_until_heard(&self, amount: u64) {
+        let give_up = Instant::now() + HEARING;
+        while Instant::now() < give_up && !lock(&self.heard).contains(&amount) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn paid(&self) -> usize {
         lock(&self.paid).len()
     }

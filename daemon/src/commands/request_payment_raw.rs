@@ -70,7 +70,6 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
     let what = "Failed to request single payment";
     let invoice = invoice.filter(|invoice| !invoice.is_empty());
     if invoice.is_none() {
-        input::no_fiat(&currency).map_err(|error| error.during("Failed to make invoice"))?;
         context.wallet("Failed to make invoice")?;
     }
     let recipient = input::recipient(&main_key, &subkeys, "main key")?;

@@ -11,6 +11,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
 use crate::payments::PayPolicy;
+use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
@@ -23,6 +24,7 @@ pub struct ClientBuilder {
     relays: Vec<RelayAddress>,
     store: Option<Arc<dyn Store>>,
     limits: Limits,
+    rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
     wallet: Option<Arc<dyn LightningWallet>>,
@@ -37,6 +39,7 @@ impl ClientBuilder {
             relays: Vec::new(),
             store: None,
             limits: Limits::default(),
+            rates: None,
             allow_private: false,
             connector: None,
             wallet: None,
@@ -76,6 +79,13 @@ impl ClientBuilder {
     #[must_use]
     pub const fn allow_private_relays(mut self, allow: bool) -> Self {
         self.allow_private = allow;
+        self
+    }
+
+    /// Our own exchange rates, to compare those of services with.
+    #[must_use]
+    pub fn rates(mut self, rates: Arc<RateDesk>) -> Self {
+        self.rates = Some(rates);
         self
     }
 
@@ -127,6 +137,7 @@ impl ClientBuilder {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: self.wallet,
             policy_of_payments: self.payments,
+            rates: self.rates,
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;

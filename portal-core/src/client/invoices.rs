@@ -7,8 +7,8 @@ use super::{Replies, inbox::Inbox};
 use crate::driver::Node;
 use crate::error::Error;
 use crate::primitives::Millisats;
-use crate::protocol::Currency;
 use crate::protocol::invoice::{InvoiceRequest, InvoiceResponse};
+use crate::rates::check::Claim;
 use crate::service::make_invoice;
 use crate::wallet::bolt11::Bolt11;
 use crate::wallet::{Invoice, NewInvoice, WalletError};
@@ -34,7 +34,7 @@ impl Invoices<'_> {
     ///
     /// # Errors
     /// [`Error::WrongReply`] when it is another kind of request, [`Error::NotConfigured`] without a
-    /// wallet, or for a fiat amount; when the wallet does not make it, or the request is over.
+    /// wallet, or for a fiat amount without a rate; when the wallet does not make it, or the request is over.
     ///
     /// # Cancel safety
     /// The invoice may be made, and the reply sent, also when the future is dropped.
@@ -76,11 +76,15 @@ impl Invoices<'_> {
     }
 }
 
+/// What is asked for: at the rate of the request when it is fiat, because who asked computed it
+/// with that, and will pay nothing else.
 fn amount(asked: &InvoiceRequest) -> Result<Millisats, Error> {
-    match asked.currency {
-        Currency::Millisats => Ok(Millisats::new(asked.amount)),
-        Currency::Fiat(_) => Err(Error::NotConfigured { what: "a source of exchange rates" }),
-    }
+    let claim = Claim {
+        amount: asked.amount,
+        currency: &asked.currency,
+        rate: asked.current_exchange_rate.as_ref(),
+    };
+    claim.millisats()?.ok_or(Error::NotConfigured { what: "the exchange rate of the request" })
 }
 
 /// What a stranger wants to be written on the invoice, as far as it fits one.

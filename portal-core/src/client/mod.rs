@@ -7,6 +7,7 @@ mod builder;
 mod handshakes;
 mod inbox;
 mod invoices;
+mod prices;
 mod replies;
 mod requests;
 mod subscriptions;
@@ -18,6 +19,7 @@ use nostr::PublicKey;
 pub use builder::ClientBuilder;
 pub use handshakes::Handshakes;
 pub use invoices::Invoices;
+pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
 pub use subscriptions::Subscriptions;
@@ -76,6 +78,12 @@ impl Client {
     #[must_use]
     pub fn invoices(&self) -> Invoices<'_> {
         Invoices { node: &self.node, inbox: &self.inbox }
+    }
+
+    /// Whether what services ask for is fair.
+    #[must_use]
+    pub fn prices(&self) -> Prices<'_> {
+        Prices(&self.node)
     }
 
     /// Recurring payments.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use lightning_invoice::Currency;
+use lightning_invoice::Currency as Network;
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +22,11 @@ use crate::identity::subkey;
 use crate::primitives::{ErrorCode, Millisats, RequestId, StreamId, Timestamp};
 use crate::protocol::auth::AuthResponse;
 use crate::protocol::envelope::{Opened, Refusal};
-use crate::protocol::invoice::InvoiceResponse;
-use crate::protocol::kinds;
+use crate::protocol::invoice::{InvoiceRequest, InvoiceResponse};
 use crate::protocol::subkey::{SubkeyPermission, SubkeyProof};
 use crate::protocol::subscription::{RecurringPaymentResponse, RecurringStatus};
 use crate::protocol::ticket::CashuResponse;
+use crate::protocol::{Currency, kinds};
 
 /// An invoice must be payable for this long, or until the end of the request.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
@@ -220,6 +220,7 @@ impl Ask {
         self.check_answer(opened, request_id, &answer.request.inner.request_id, now)?;
         let terms = Terms {
             amount: *amount,
+            slack: self.slack(),
             network: network.as_deref(),
             // It has to be paid, and that takes a moment.
             until: self.expires_at.min(now.saturating_add(SHORTEST_LIFE)),
@@ -302,6 +303,13 @@ impl Ask {
         }
     }
 
+    /// How many millisatoshi an invoice may be off. Deployed wallets turn fiat into millisatoshi
+    /// with floating point, which is one off at round numbers.
+    fn slack(&self) -> u64 {
+        let request = serde_json::from_str::<InvoiceRequest>(&self.message);
+        u64::from(request.is_ok_and(|request| request.currency != Currency::Millisats))
+    }
+
     fn check_open(&self, now: Timestamp) -> Result<(), Refusal> {
         if self.expires_at <= now { Err(Refusal::Expired) } else { Ok(()) }
     }
@@ -326,6 +334,8 @@ impl Ask {
 /// What an invoice that was asked for must be.
 struct Terms<'a> {
     amount: Millisats,
+    /// How much it may be off.
+    slack: u64,
     network: Option<&'a str>,
     until: Timestamp,
     now: Timestamp,
@@ -337,7 +347,7 @@ fn check_invoice(text: &str, terms: &Terms<'_>) -> Result<String, &'static str> 
         text.parse().map_err(|_| "the answer is not a BOLT11 invoice")?;
     match invoice.amount_milli_satoshis() {
         None => return Err("the invoice has no amount"),
-        Some(msat) if msat != terms.amount.as_u64() => {
+        Some(msat) if msat.abs_diff(terms.amount.as_u64()) > terms.slack => {
             return Err("the invoice is for another amount than was asked for");
         }
         Some(_) => {}
@@ -352,11 +362,11 @@ fn check_invoice(text: &str, terms: &Terms<'_>) -> Result<String, &'static str> 
         return Err("the invoice is from the future");
     }
     let network = match invoice.currency() {
-        Currency::Bitcoin => &["bitcoin", "mainnet"][..],
-        Currency::BitcoinTestnet => &["testnet", "testnet3", "testnet4"],
-        Currency::Regtest => &["regtest"],
-        Currency::Simnet => &["simnet"],
-        Currency::Signet => &["signet", "mutinynet"],
+        Network::Bitcoin => &["bitcoin", "mainnet"][..],
+        Network::BitcoinTestnet => &["testnet", "testnet3", "testnet4"],
+        Network::Regtest => &["regtest"],
+        Network::Simnet => &["simnet"],
+        Network::Signet => &["signet", "mutinynet"],
     };
     if terms.network.is_some_and(|ours| !network.contains(&ours)) {
         return Err("the invoice is for another network than the wallet's");

@@ -32,6 +32,7 @@ use crate::payments::{PayPolicy, Payer};
 use crate::primitives::StreamId;
 use crate::protocol::envelope::{Header, MAX_PLAINTEXT_BYTES, sign};
 use crate::protocol::kinds;
+use crate::rates::RateDesk;
 use crate::relay::nostr::{NostrRelays, RelayOptions};
 use crate::relay::{AddressPolicy, Publication, RelayAddress, RelayPool, RelaySink, Targets};
 use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store};
@@ -90,6 +91,8 @@ pub struct NodeOptions {
     pub wallet: Option<Arc<dyn LightningWallet>>,
     /// Within which bounds it pays.
     pub policy_of_payments: PayPolicy,
+    /// What prices fiat amounts.
+    pub rates: Option<Arc<RateDesk>>,
     /// Hears of requests, on the client's side.
     pub inbox: Option<Arc<dyn InboxListener>>,
 }
@@ -155,6 +158,7 @@ pub struct Node {
     store: Arc<dyn Store>,
     wallet: Option<Arc<dyn LightningWallet>>,
     payer: Option<Arc<Payer>>,
+    rates: Option<Arc<RateDesk>>,
     hub: Arc<Hub>,
     claims: Claims,
     counters: Arc<Counters>,
@@ -184,6 +188,7 @@ impl Node {
             store,
             wallet,
             policy_of_payments,
+            rates,
             inbox,
         } = options;
         let tasks = Tasks::new(handle);
@@ -275,6 +280,7 @@ impl Node {
             store,
             wallet,
             payer,
+            rates,
             hub,
             claims: Claims::default(),
             counters,
@@ -335,6 +341,12 @@ impl Node {
     #[must_use]
     pub const fn payer(&self) -> Option<&Arc<Payer>> {
         self.payer.as_ref()
+    }
+
+    /// What prices fiat amounts, when there is something.
+    #[must_use]
+    pub fn rates(&self) -> Option<&RateDesk> {
+        self.rates.as_deref()
     }
 
     /// The listeners.

@@ -1,6 +1,7 @@
 //! Money that survives a crash: asking for it, watching for it, paying it out.
 
 mod busy;
+pub mod instructions;
 pub mod pay;
 mod payer;
 mod policy;

@@ -515,7 +515,9 @@ fn amount_of(invoice: &Bolt11, given: Option<Millisats>) -> Result<Millisats, Pa
 /// mean anything.
 fn is_certain_no(error: &WalletError) -> bool {
     match error {
-        WalletError::BadRequest { .. } | WalletError::Unsupported { .. } => true,
+        WalletError::BadRequest { .. }
+        | WalletError::Unsupported { .. }
+        | WalletError::MaySpend => true,
         WalletError::Refused { code, .. } => matches!(
             code.as_str(),
             "INSUFFICIENT_BALANCE"

@@ -123,6 +123,8 @@ error_codes! {
     NotRefundable = 509, "not_refundable", false;
     /// No source quotes the currency.
     RateUnavailable = 510, "rate_unavailable", true;
+    /// The host behind an LNURL or a Lightning address does not answer, or not by the rules.
+    RecipientFailed = 520, "recipient_failed", true;
     /// The key is encrypted and the password is missing or wrong.
     KeyLocked = 600, "key_locked", false;
     /// Only the main key may do this, and this node runs on a subkey.

@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
 use crate::payments::PayPolicy;
+use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
@@ -29,6 +30,7 @@ pub struct ServiceBuilder {
     relays: Vec<RelayAddress>,
     store: Option<Arc<dyn Store>>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
@@ -43,6 +45,7 @@ impl ServiceBuilder {
             relays: Vec::new(),
             store: None,
             wallet: None,
+            rates: None,
             allow_private: false,
             connector: None,
             retention: RETENTION,
@@ -82,6 +85,13 @@ impl ServiceBuilder {
     #[must_use]
     pub const fn allow_private_relays(mut self, allow: bool) -> Self {
         self.allow_private = allow;
+        self
+    }
+
+    /// What prices amounts in fiat currencies. Without it they are refused.
+    #[must_use]
+    pub fn rates(mut self, rates: Arc<RateDesk>) -> Self {
+        self.rates = Some(rates);
         self
     }
 
@@ -132,6 +142,7 @@ impl ServiceBuilder {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: self.wallet,
             policy_of_payments: self.payments,
+            rates: self.rates,
             inbox: None,
         };
         let node = Node::start(options, handle).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::call::bounded;
 use super::logins::json;
-use super::{Call, LONGEST, Opened, PATIENCE, Recipient};
+use super::{Call, LONGEST, Opened, PATIENCE, Recipient, prices};
 use crate::conversation::Conversation;
 use crate::conversation::payment::{Payer as Word, Payment, WatchedInvoice};
 use crate::driver::Node;
@@ -91,11 +91,13 @@ impl NewPayment {
 }
 
 impl Payments<'_> {
-    /// Asks a person for money: makes an invoice, sends it, watches the wallet. On the stream:
+    /// Asks a person for money: prices it, makes an invoice, sends it, watches the wallet. An
+    /// amount in a fiat currency is payable as long as its rate is locked. On the stream:
     /// [`PaymentStatusUpdate`](crate::event::PortalEvent::PaymentStatusUpdate), `paid` last.
     ///
     /// # Errors
-    /// When there is no wallet, the wallet does not make the invoice, or nothing can be saved.
+    /// When there is no wallet, nobody quotes the currency, the wallet does not make the invoice,
+    /// or nothing can be saved.
     ///
     /// # Cancel safety
     /// The request may be sent also when the future is dropped.
@@ -107,21 +109,26 @@ impl Payments<'_> {
     ) -> Result<Opened, Error> {
         let node = self.0;
         let wallet = self.wallet()?;
-        let amount = millisats(new.amount, &new.currency)?;
+        prices::check(node, new.amount, &new.currency)?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
-            let request =
-                NewInvoice { amount, description: new.description.clone(), expiry: PATIENCE };
+            let priced = prices::price(node, new.amount, &new.currency).await?;
+            let patience = priced.patience(node.env().now());
+            let request = NewInvoice {
+                amount: priced.payable(&**wallet),
+                description: new.description.clone(),
+                expiry: patience,
+            };
             let invoice = make_invoice(&**wallet, request).await?;
-            let expires_at = node.env().now().saturating_add(PATIENCE).min(invoice.expires_at);
+            let expires_at = node.env().now().saturating_add(patience).min(invoice.expires_at);
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = PaymentRequest::Single(SinglePaymentRequest {
                 amount: new.amount,
                 currency: new.currency,
-                current_exchange_rate: None,
+                current_exchange_rate: priced.rate,
                 invoice: invoice.bolt11,
                 auth_token: new.auth_token,
                 expires_at,
@@ -217,14 +224,21 @@ impl Payments<'_> {
         }
         let node = self.0;
         let wallet = self.wallet()?;
-        let amount = millisats(new.amount, &new.currency)?;
+        prices::check(node, new.amount, &new.currency)?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
+            let priced = prices::price(node, new.amount, &new.currency).await?;
+            let now = node.env().now();
+            // A price can be paid as long as its rate is locked.
+            let expires_at = match priced.rate {
+                Some(_) => expires_at.min(now.saturating_add(priced.patience(now))),
+                None => expires_at,
+            };
             let order = NewInvoice {
-                amount,
+                amount: priced.payable(&**wallet),
                 description: new.description.clone(),
                 expiry: expires_at.saturating_since(now),
             };
@@ -237,6 +251,8 @@ impl Payments<'_> {
                 made_at: invoice.created_at,
                 payable_until: invoice.expires_at,
             };
+            let rate = priced.rate.or_else(|| new.current_exchange_rate.clone());
+            let new = NewPayment { current_exchange_rate: rate, ..new };
             let request = new.complete(invoice.bolt11, expires_at, request_id.clone());
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
@@ -304,7 +320,7 @@ impl Payments<'_> {
         Ok((wallet.info().await?, wallet.balance().await?))
     }
 
-    fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
+    pub(super) fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
         self.0.wallet().ok_or(Error::NotConfigured { what: "a Lightning wallet" })
     }
 
@@ -364,17 +380,6 @@ fn check_brought(
         }
     }
     Ok(())
-}
-
-/// The amount in millisatoshi; fiat needs a source of rates, which there is not yet.
-pub(super) fn millisats(amount: u64, currency: &Currency) -> Result<Millisats, Error> {
-    if amount == 0 {
-        return Err(Error::ZeroAmount);
-    }
-    match currency {
-        Currency::Millisats => Ok(Millisats::new(amount)),
-        Currency::Fiat(_) => Err(Error::NotConfigured { what: "a source of exchange rates" }),
-    }
 }
 
 /// A deadline that is not over and not absurdly far.

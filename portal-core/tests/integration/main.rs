@@ -11,6 +11,8 @@ mod money;
 mod outages;
 mod payment;
 mod peer;
+mod prices;
 mod profile;
 mod refund;
 mod subkeys;
+mod tenants;
