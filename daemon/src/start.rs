@@ -273,6 +273,7 @@ impl Base {
             .relays(relays.clone())
             .store(store)
             .env(env.clone())
+            .payment_policy(config.payments.policy)
             .allow_private_relays(config.nostr.allow_private_relays || dev);
         if let Some(options) = config.subscriptions.options() {
             builder = builder.charge_subscriptions(options);

@@ -269,8 +269,10 @@ impl Session {
                 command,
                 Command::ListenClosedRecurringPayment(_) | Command::ResumeStream(_)
             );
-        // Whoever knows idempotency keys also knows events that came later than 0.3.
-        let attachment = attaches.then(|| self.streams.begin(&self.outbox, idempotency.is_some()));
+        // Whoever knows idempotency keys, or commands that came later than 0.3, also knows events
+        // that did.
+        let all = idempotency.is_some() || matches!(command, Command::RefundPayment(_));
+        let attachment = attaches.then(|| self.streams.begin(&self.outbox, all));
         self.running = self.running.saturating_add(1);
         let state = self.state.clone();
         let mut ending = Ending {

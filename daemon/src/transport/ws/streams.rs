@@ -368,6 +368,7 @@ const fn known_to_old_clients(event: &PortalEvent) -> bool {
         | PortalEvent::InvoiceResponse { .. }
         | PortalEvent::CashuResponse { .. }
         | PortalEvent::SubscriptionUpdate { .. }
+        | PortalEvent::Refunded { .. }
         | PortalEvent::Delivery { .. }
         | PortalEvent::Error { .. } => false,
     }
