@@ -69,7 +69,7 @@ impl Invoices<'_> {
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
                 question: Question::Invoice { request_id, amount },
-                message: json(&message),
+                message: json(&message).into(),
                 expires_at,
             })))
         })

@@ -96,7 +96,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&message),
+                message: json(&message).into(),
                 watched: Some(watched),
                 expires_at,
                 payer: Payer::Asked,
@@ -148,7 +148,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&PaymentRequest::Single(request)),
+                message: json(&PaymentRequest::Single(request)).into(),
                 watched,
                 expires_at,
                 payer: Payer::Asked,
