@@ -155,7 +155,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&message),
+                message: json(&message).into(),
                 watched: Some(watched),
                 expires_at,
                 payer: Word::Asked,
@@ -201,7 +201,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&PaymentRequest::Single(request)),
+                message: json(&PaymentRequest::Single(request)).into(),
                 watched,
                 expires_at,
                 payer: Word::Asked,
