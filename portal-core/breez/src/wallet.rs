@@ -202,8 +202,16 @@ impl BreezWallet {
 }
 
 impl Drop for BreezWallet {
+    /// Whoever forgets [`LightningWallet::shutdown`] leaves no connections behind either.
     fn drop(&mut self) {
+        if self.inner.closing.is_cancelled() {
+            return;
+        }
         self.inner.closing.cancel();
+        let inner = Arc::clone(&self.inner);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.inner.tasks.spawn_on(async move { inner.disconnect().await }, &runtime);
+        }
         self.inner.tasks.close();
     }
 }
@@ -220,6 +228,18 @@ impl Inner {
             Some(Err(_)) => Err(WalletError::Timeout),
             None => Err(WalletError::ShutDown),
         }
+    }
+
+    /// Ends the library's connections, and everything that listens.
+    async fn disconnect(&self) {
+        match tokio::time::timeout(DISCONNECT, self.sdk.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the Breez library did not disconnect"),
+            Err(_) => tracing::warn!("the Breez library did not disconnect in time"),
+        }
+        self.events.close();
+        // Whoever opens the folder next finds it free.
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Brings the library's books up to date; since when they are right.
@@ -480,14 +500,7 @@ impl LightningWallet for BreezWallet {
         if tokio::time::timeout(LAST_PAYMENTS, inner.tasks.wait()).await.is_err() {
             tracing::warn!("a payment is still being sent while the Breez wallet shuts down");
         }
-        match tokio::time::timeout(DISCONNECT, inner.sdk.disconnect()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the Breez library did not disconnect"),
-            Err(_) => tracing::warn!("the Breez library did not disconnect in time"),
-        }
-        inner.events.close();
-        // Whoever opens the folder next finds it free.
-        drop(inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        inner.disconnect().await;
     }
 }
 

@@ -123,3 +123,24 @@ async fn a_wallet_that_is_shut_down_says_so_and_can_be_opened_again() {
     assert_eq!(balance(&wallet).await, 500);
     wallet.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_is_only_dropped_frees_its_folder() {
+    let Some(world) = World::new().await else { return };
+    let wallet = world.wallet(500).await;
+    let mut events = wallet.events();
+    drop(wallet);
+    while soon("the end", events.next()).await.is_some() {}
+    until("the folder is free", async || {
+        let config = world.config(WORDS, "wallet");
+        match BreezWallet::open(&world.library, config, Env::system()).await {
+            Ok(wallet) => {
+                wallet.shutdown().await;
+                true
+            }
+            Err(OpenError::InUse { .. }) => false,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+}
