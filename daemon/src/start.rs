@@ -274,6 +274,9 @@ impl Base {
             .store(store)
             .env(env.clone())
             .allow_private_relays(config.nostr.allow_private_relays || dev);
+        if let Some(options) = config.subscriptions.options() {
+            builder = builder.charge_subscriptions(options);
+        }
         if let Some(wallet) = &wallet {
             builder = builder.wallet(Arc::clone(wallet));
         }

@@ -12,6 +12,7 @@ use crate::rates::RateError;
 use crate::rates::check::ClaimError;
 use crate::relay::AddressError;
 use crate::storage::StorageError;
+use crate::subscriptions::{Refused, SchedulerError, TillError};
 use crate::wallet::WalletError;
 
 /// Why a call did not do what it is for.
@@ -26,6 +27,9 @@ pub enum Error {
     /// The wallet.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// A subscription.
+    #[error(transparent)]
+    Subscription(SchedulerError),
     /// A payment out of the wallet.
     #[error(transparent)]
     Pay(#[from] PayError),
@@ -155,6 +159,7 @@ impl Error {
                 PayError::Wallet(error) => wallet(error),
                 PayError::Storage(error) => storage(error),
             },
+            Self::Subscription(error) => subscription(error),
             Self::Instruction(error) => instruction(error),
             Self::Key(_) | Self::InvalidPublicKey => ErrorCode::InvalidKey,
             Self::Mnemonic(_) => ErrorCode::InvalidMnemonic,
@@ -189,6 +194,19 @@ impl Error {
                 }
             },
             Self::Ended { code, .. } => *code,
+        }
+    }
+}
+
+const fn subscription(error: &SchedulerError) -> ErrorCode {
+    match error {
+        SchedulerError::NotFound => ErrorCode::NotFound,
+        SchedulerError::Refused(Refused::Amount) => ErrorCode::InvalidAmount,
+        SchedulerError::Refused(Refused::Over | Refused::Proposed) => ErrorCode::InvalidRequest,
+        SchedulerError::Till(TillError::Unavailable { .. }) => ErrorCode::ShuttingDown,
+        SchedulerError::Till(TillError::Refused { .. }) => ErrorCode::InvalidKey,
+        SchedulerError::Till(TillError::Storage(error)) | SchedulerError::Storage(error) => {
+            storage(error)
         }
     }
 }

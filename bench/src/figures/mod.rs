@@ -10,6 +10,8 @@ mod login_cpu;
 mod login_matrix;
 mod outage;
 mod sequential;
+mod subscription_scale;
+mod subscription_years;
 mod subscriptions;
 
 use anyhow::Result;
@@ -26,6 +28,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("idle-cpu", "CPU of a login beside many idle streams, by that without"),
     ("idle-rss", "memory of the daemon for each idle stream and socket"),
     ("subscriptions", "subscriptions open at a relay after many logins"),
+    ("subscription-years", "ten virtual years of subscriptions: each period charged once"),
+    ("subscription-scale", "a million subscriptions: finding what is due, charging it"),
     ("bad-relay", "one of three relays silent, slow or dead, by three good ones"),
     ("outage", "all relays down with requests open: until all are done"),
     ("deadline", "when a request ends that nobody answers"),
@@ -44,6 +48,8 @@ fn figure(name: &str) -> Option<Figure> {
         "idle-cpu" => idle_cpu::run,
         "idle-rss" => idle_rss::run,
         "subscriptions" => subscriptions::run,
+        "subscription-years" => subscription_years::run,
+        "subscription-scale" => subscription_scale::run,
         "bad-relay" => bad_relay::run,
         "outage" => outage::run,
         "deadline" => deadline::run,

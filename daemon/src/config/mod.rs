@@ -17,6 +17,7 @@ mod problem;
 mod profile;
 mod rates;
 mod storage;
+mod subscriptions;
 mod values;
 mod wallet;
 mod webhook;
@@ -36,6 +37,7 @@ pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
 pub use self::rates::{RatesConfig, SourceConfig};
 pub use self::storage::StorageConfig;
+pub use self::subscriptions::SubscriptionsConfig;
 use self::values::Values;
 pub use self::wallet::WalletConfig;
 pub use self::webhook::WebhookConfig;
@@ -57,6 +59,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Where it keeps its data.
     pub storage: StorageConfig,
+    /// Whether and how subscriptions are charged by the schedule.
+    pub subscriptions: SubscriptionsConfig,
     /// Where events are posted to.
     pub webhook: WebhookConfig,
     /// The public profile of the service.
@@ -109,6 +113,7 @@ pub fn load(
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),
+        subscriptions: SubscriptionsConfig::take(&mut values),
         webhook: WebhookConfig::take(&mut values),
         profile: ProfileConfig::take(&mut values),
         lightning_address: LightningAddressConfig::take(&mut values),

@@ -11,5 +11,6 @@ mod rates;
 mod rest;
 mod restart;
 mod resume;
+mod subscriptions;
 mod wallet;
 mod ws;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Client, Inbox};
+use super::{Client, Inbox, automatic};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
@@ -14,6 +14,7 @@ use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
+use crate::wallet::LightningWallet;
 
 /// Describes a client; [`ClientBuilder::start`] makes it.
 pub struct ClientBuilder {
@@ -25,6 +26,7 @@ pub struct ClientBuilder {
     rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
+    automatic: Option<Arc<dyn LightningWallet>>,
 }
 
 impl ClientBuilder {
@@ -38,6 +40,7 @@ impl ClientBuilder {
             rates: None,
             allow_private: false,
             connector: None,
+            automatic: None,
         }
     }
 
@@ -90,6 +93,15 @@ impl ClientBuilder {
         self
     }
 
+    /// Pays the charges of subscriptions that the person authorised without asking, from this
+    /// wallet, within what they authorised. Charges in fiat also need [`ClientBuilder::rates`].
+    /// Everything else is a request as before.
+    #[must_use]
+    pub fn pay_subscriptions(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.automatic = Some(wallet);
+        self
+    }
+
     /// Restores what was open, connects and starts listening on this runtime.
     ///
     /// # Errors
@@ -105,7 +117,7 @@ impl ClientBuilder {
             Some(connector) => connector,
             None => crate::driver::websocket(handle.clone(), env.clone(), self.allow_private),
         };
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(self.automatic.is_some()));
         let options = NodeOptions {
             env,
             key: self.key,
@@ -120,6 +132,10 @@ impl ClientBuilder {
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;
-        Ok(Client { node, inbox })
+        let books = Arc::default();
+        if let Some(wallet) = self.automatic {
+            automatic::start(&node, &inbox, &books, wallet);
+        }
+        Ok(Client { node, inbox, books })
     }
 }

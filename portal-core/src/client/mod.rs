@@ -3,6 +3,7 @@
 //! Requests are durable: [`Requests::next`] gives the same one until it is marked as handled, also
 //! after a restart. Replies are kept and sent again to whoever asks again.
 
+mod automatic;
 mod builder;
 mod handshakes;
 mod inbox;
@@ -20,7 +21,7 @@ pub use handshakes::Handshakes;
 pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
-pub use subscriptions::Subscriptions;
+pub use subscriptions::{Allowance, Subscriptions};
 
 use crate::driver::Node;
 use crate::identity::LocalKey;
@@ -33,6 +34,8 @@ use inbox::Inbox;
 pub struct Client {
     node: Arc<Node>,
     inbox: Arc<Inbox>,
+    /// Held while what the person authorised is changed.
+    books: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Client {
@@ -81,7 +84,7 @@ impl Client {
     /// Recurring payments.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(&self.node)
+        Subscriptions { node: &self.node, books: &self.books }
     }
 
     /// Public profiles.

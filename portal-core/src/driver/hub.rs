@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::event::StreamEvent;
 use crate::primitives::StreamId;
-use crate::storage::{StorageError, Store};
+use crate::storage::{StorageError, Store, Write};
 
 /// Receives the events of the streams it is attached to.
 ///
@@ -157,6 +157,26 @@ impl Hub {
         }
     }
 
+    /// The events that a batch appends.
+    #[must_use]
+    pub fn events_in(batch: &[Write]) -> Vec<Arc<StreamEvent>> {
+        let appended = batch.iter().filter_map(|write| match write {
+            Write::Append(event) => Some(Arc::new(event.clone())),
+            _ => None,
+        });
+        appended.collect()
+    }
+
+    /// These became durable, in this order. One that is final ends its stream.
+    pub fn deliver_all(&self, events: &[Arc<StreamEvent>]) {
+        for event in events {
+            self.deliver(event);
+            if event.body.is_final() {
+                self.ended(event.stream);
+            }
+        }
+    }
+
     /// Nothing more will happen on a stream.
     pub fn ended(&self, stream: StreamId) {
         let mut streams = self.lock();
@@ -247,8 +267,8 @@ mod tests {
     use super::*;
     use crate::event::PortalEvent;
     use crate::primitives::ErrorCode;
+    use crate::storage::ConversationRecord;
     use crate::storage::memory::MemoryStore;
-    use crate::storage::{ConversationRecord, Write};
 
     const STREAM: StreamId = StreamId::from_uuid(uuid::Uuid::from_u128(1));
 

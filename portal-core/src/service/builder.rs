@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::schedule::{ChargeOptions, Schedule};
 use super::{Service, subscriptions};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
@@ -33,6 +34,7 @@ pub struct ServiceBuilder {
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
+    charges: Option<ChargeOptions>,
 }
 
 impl ServiceBuilder {
@@ -47,6 +49,7 @@ impl ServiceBuilder {
             allow_private: false,
             connector: None,
             retention: RETENTION,
+            charges: None,
         }
     }
 
@@ -106,6 +109,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Charges subscriptions by a schedule; without this a merchant runs their own.
+    #[must_use]
+    pub fn charge_subscriptions(mut self, options: ChargeOptions) -> Self {
+        self.charges = Some(options);
+        self
+    }
+
     /// Restores what was open, connects and starts working on this runtime.
     ///
     /// # Errors
@@ -138,7 +148,8 @@ impl ServiceBuilder {
         subscriptions::listen_for_closes(&node).await?;
         super::payments::reconcile_later(&node);
         prune_regularly(&node, self.retention);
-        Ok(Service { node })
+        let schedule = Arc::new(Schedule::start(&node, self.charges));
+        Ok(Service { node, schedule })
     }
 }
 

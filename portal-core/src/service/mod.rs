@@ -16,6 +16,7 @@ mod prices;
 mod profiles;
 mod reader;
 mod relays;
+mod schedule;
 mod streams;
 mod subscriptions;
 mod tickets;
@@ -36,6 +37,7 @@ pub use payments::{NewSinglePayment, Payments};
 pub use profiles::Profiles;
 pub use reader::EventReader;
 pub use relays::Relays;
+pub use schedule::{AgreedSubscription, ChargeOptions, SchedulePlan};
 pub use streams::Streams;
 pub use subscriptions::{CLOSES, NewRecurringPayment, Subscriptions};
 pub use tickets::{NewCashuRequest, Tickets};
@@ -59,6 +61,7 @@ pub const LONGEST: std::time::Duration = std::time::Duration::from_secs(30 * 24 
 #[derive(Clone)]
 pub struct Service {
     node: Arc<Node>,
+    schedule: Arc<schedule::Schedule>,
 }
 
 impl Service {
@@ -101,7 +104,7 @@ impl Service {
     /// Recurring payments.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(&self.node)
+        Subscriptions { node: &self.node, schedule: &self.schedule }
     }
 
     /// Asking people for invoices.

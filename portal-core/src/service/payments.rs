@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::call::bounded;
+use super::call::{Beside, bounded};
 use super::logins::json;
 use super::{Call, LONGEST, Opened, Recipient, prices};
 use crate::conversation::Conversation;
@@ -64,13 +64,24 @@ impl Payments<'_> {
         new: NewSinglePayment,
         call: Call,
     ) -> Result<Opened, Error> {
+        self.request_beside(recipient, new, call, Beside::default()).await
+    }
+
+    /// The same, with something that is saved in the same batch.
+    pub(super) async fn request_beside(
+        &self,
+        recipient: Recipient,
+        new: NewSinglePayment,
+        call: Call,
+        beside: Beside,
+    ) -> Result<Opened, Error> {
         let node = self.0;
         let wallet = self.wallet()?;
         prices::check(node, new.amount, &new.currency)?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
-        call.open(node, || async {
+        call.open_beside(node, beside, || async {
             let peer = recipient.peer(node).await?;
             let priced = prices::price(node, new.amount, &new.currency).await?;
             let patience = priced.patience(node.env().now());

@@ -11,6 +11,7 @@
 mod completion;
 pub mod memory;
 pub(crate) mod private_file;
+pub mod schedule;
 pub mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
@@ -38,6 +39,15 @@ pub enum Write {
     PutIdempotency(IdempotencyRecord),
     /// Inserts or replaces a payment that leaves the wallet, by its payment hash.
     PutOutgoing(OutgoingRecord),
+    /// Inserts or replaces a subscription that the scheduler charges, by its stream.
+    PutSchedule(schedule::ScheduleRecord),
+    /// Forgets such a subscription and its charges. No error when it is not there.
+    RemoveSchedule(StreamId),
+    /// Inserts a charge, or replaces an earlier attempt of the same period; an error of the whole
+    /// batch when [`may_replace`](schedule::ChargeRecord::may_replace) says no.
+    PutCharge(schedule::ChargeRecord),
+    /// Inserts or replaces a subscription that the person authorised, by its id.
+    PutAuthorization(schedule::AuthorizationRecord),
     /// Inserts or replaces a named value.
     PutSetting {
         /// The name.
@@ -206,7 +216,14 @@ pub trait SettingStore: Send + Sync {
 /// Everything that is kept, behind one writer.
 #[async_trait]
 pub trait Store:
-    ConversationStore + EventLog + IdempotencyStore + PeerStore + OutgoingStore + SettingStore
+    ConversationStore
+    + EventLog
+    + IdempotencyStore
+    + PeerStore
+    + OutgoingStore
+    + SettingStore
+    + schedule::ScheduleStore
+    + schedule::AuthorizationStore
 {
     /// Hands in a batch; returns at once.
     fn commit(&self, batch: Vec<Write>, done: Done);

@@ -13,4 +13,5 @@ mod peer;
 mod prices;
 mod profile;
 mod subkeys;
+mod subscriptions;
 mod tenants;

@@ -367,6 +367,7 @@ const fn known_to_old_clients(event: &PortalEvent) -> bool {
         | PortalEvent::RecurringPaymentResponse { .. }
         | PortalEvent::InvoiceResponse { .. }
         | PortalEvent::CashuResponse { .. }
+        | PortalEvent::SubscriptionUpdate { .. }
         | PortalEvent::Delivery { .. }
         | PortalEvent::Error { .. } => false,
     }

@@ -100,6 +100,12 @@ impl Calendar {
     pub fn next_after(&self, from: Timestamp) -> Option<Timestamp> {
         self.next_from(Timestamp::from_secs(from.as_secs().checked_add(1)?))
     }
+
+    /// The last occurrence after `after` and not after `until`, if there is one.
+    #[must_use]
+    pub fn last_between(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        next::last_between(self, after, until)
+    }
 }
 
 impl FromStr for Calendar {
@@ -252,6 +258,25 @@ mod tests {
         let midnight = Timestamp::from_secs(1_744_934_400);
         assert_eq!(daily.next_from(midnight), Some(midnight));
         assert_eq!(daily.next_after(midnight), Some(Timestamp::from_secs(1_745_020_800)));
+    }
+
+    #[test]
+    fn the_last_occurrence_of_a_span_is_the_one_that_steps_find() {
+        let at = Timestamp::from_secs;
+        for text in ["daily", "monthly", "*-*-31 10:00 Europe/Rome", "*-*-* *:0..59/7:00"] {
+            let rule = rule(text);
+            for (after, until) in [(1_743_289_199, 1_744_993_853), (1_744_993_853, 1_744_993_854)] {
+                let mut last = None;
+                let mut step = rule.next_after(at(after));
+                while let Some(next) = step.filter(|next| *next <= at(until)) {
+                    last = Some(next);
+                    step = rule.next_after(next);
+                }
+                assert_eq!(rule.last_between(at(after), at(until)), last, "{text}");
+            }
+        }
+        assert_eq!(rule("daily").last_between(at(9), at(9)), None);
+        assert_eq!(rule("daily").last_between(at(u64::MAX), at(u64::MAX)), None);
     }
 
     #[test]

@@ -37,6 +37,32 @@ pub(super) fn at_or_after(calendar: &Calendar, from: Timestamp) -> Option<Timest
     }
 }
 
+/// The last occurrence in `(after, until]`: the start of the shortest span up to `until` that has
+/// one, found by halving.
+pub(super) fn last_between(
+    calendar: &Calendar,
+    after: Timestamp,
+    until: Timestamp,
+) -> Option<Timestamp> {
+    let found = |from: u64| {
+        at_or_after(calendar, Timestamp::from_secs(from)).filter(|found| *found <= until)
+    };
+    let mut low = after.as_secs().checked_add(1)?;
+    let mut last = found(low)?;
+    let mut high = until.as_secs();
+    while low < high {
+        let middle = high - (high - low) / 2;
+        match found(middle) {
+            Some(later) => {
+                last = later;
+                low = middle.max(later.as_secs());
+            }
+            None => high = middle - 1,
+        }
+    }
+    Some(last)
+}
+
 /// The first matching local time that is not before `from`.
 fn next_local(rule: &Rule, from: NaiveDateTime) -> Option<NaiveDateTime> {
     let mut date = next_date(rule, from.date())?;
