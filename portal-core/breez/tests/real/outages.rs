@@ -39,7 +39,7 @@ async fn a_wallet_is_itself_and_its_folder_its_own() {
 async fn wrong_words_and_a_missing_key_are_said_before_anything_is_opened() {
     let Some(world) = World::new().await else { return };
     for words in
-        ["", "foo bar", &WORDS.replace("about", "abandon"), &WORDS.replace("about", "abuot")]
+        ["", "foo bar", &WORDS.replace("about", "abandon"), &WORDS.replace("about", "zzzzz")]
     {
         let config = world.config(words, "wrong");
         let opened = BreezWallet::open(&world.library, config, Env::system()).await;
