@@ -14,6 +14,15 @@ use crate::start::StartError;
 /// The folder in the data directory, unless another one is named.
 const FOLDER: &str = "breez";
 
+/// Whether the library is there and is the right one. Runs nothing of it.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub fn check(settings: &BreezSettings) -> Result<(), StartError> {
+    let path = BreezLibrary::locate(settings.library.as_deref())?;
+    Ok(BreezLibrary::check(&path)?)
+}
+
 /// Finds and loads the library, and opens the wallet. Needs no network.
 ///
 /// # Errors

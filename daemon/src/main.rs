@@ -231,6 +231,10 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
         let proof = loaded.config.nostr.subkey_proof.clone();
         start::key(private_key, proof, Env::system().now())?;
     }
+    #[cfg(feature = "breez")]
+    if let portal_daemon::config::WalletConfig::Breez(settings) = &loaded.config.wallet {
+        portal_daemon::breez::check(settings)?;
+    }
     if arguments.json {
         let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         let line = serde_json::json!({

@@ -8,7 +8,7 @@
 //! The library is not part of this crate and not built with it: it is the one that Breez
 //! publishes for other languages, called through its C interface ([`ffi`], the only file with
 //! `unsafe`). Its own description says how its types are laid out ([`metadata`], [`codec`]); what
-//! is used of them is written down and compared in [`api`]. [`library`] refuses everything but the
+//! is used of them is written down and compared in [`contract`]. [`library`] refuses everything but the
 //! version it was written for.
 //!
 //! What this crate does not do: LNURL, Lightning addresses of one's own, tokens, stable balances,
@@ -21,12 +21,14 @@ mod api;
 mod books;
 mod codec;
 mod config;
+mod contract;
 mod error;
 #[expect(unsafe_code, reason = "the calls into the foreign library")]
 mod ffi;
 pub mod find;
 mod freshness;
 mod library;
+mod lookup;
 mod metadata;
 mod pay;
 mod wallet;

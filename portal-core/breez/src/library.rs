@@ -11,7 +11,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::api::{self, FUNCTIONS, NAMESPACE, OBJECT};
+use crate::api::{NAMESPACE, OBJECT};
+use crate::contract::{self, FUNCTIONS};
 use crate::ffi::{Native, NativeError, Shape, Wanted};
 use crate::find;
 use crate::metadata::{Interface, MetadataError};
@@ -168,7 +169,7 @@ fn interface(path: &Path) -> Result<Interface, LibraryError> {
         MetadataError::Foreign { .. } => LibraryError::NotBreez { path: owned() },
         MetadataError::Unreadable => other_version(path, error.to_string()),
     })?;
-    api::check(&interface).map_err(|what| other_version(path, what))?;
+    contract::check(&interface).map_err(|what| other_version(path, what))?;
     wanted(&interface).map_err(|what| other_version(path, what))?;
     // Last, since the checks above say more precisely what differs.
     let fingerprint = hex::encode(interface.fingerprint);

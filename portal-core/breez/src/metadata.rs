@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
-use object::{Object as _, ObjectSection as _};
+use object::macho::MachHeader64;
+use object::{Endianness, FileKind, Object as _, ObjectSection as _};
 use sha2::{Digest, Sha256};
 use uniffi_meta::{FieldMetadata, FnParamMetadata, Metadata, Type, VariantMetadata};
 
@@ -183,8 +184,8 @@ impl Interface {
 /// Libraries of Apple systems may hold one build per architecture: where the one of this machine
 /// is, if the file is of that kind.
 fn slice_for_here(file: &[u8]) -> Result<&[u8], MetadataError> {
+    use object::Architecture;
     use object::read::macho::{FatArch as _, MachOFatFile32, MachOFatFile64};
-    use object::{Architecture, FileKind};
 
     let kind = FileKind::parse(file).map_err(|_| MetadataError::NotALibrary)?;
     let here = match std::env::consts::ARCH {
@@ -212,28 +213,69 @@ fn slice_for_here(file: &[u8]) -> Result<&[u8], MetadataError> {
 
 /// The bytes from the beginning of each description on. Where one ends only its reader knows.
 fn texts(data: &[u8]) -> Result<Vec<&[u8]>, MetadataError> {
-    let file = object::File::parse(data).map_err(|_| MetadataError::NotALibrary)?;
+    let kind = FileKind::parse(data).map_err(|_| MetadataError::NotALibrary)?;
+    let found = match kind {
+        FileKind::MachO64 => apple(data).ok_or(MetadataError::NotALibrary)?,
+        _ => elf_or_pe(data).ok_or(MetadataError::NotALibrary)?,
+    };
+    if found.len() > MAX_ITEMS {
+        return Err(MetadataError::Unreadable);
+    }
+    let texts = found.into_iter().map(|text| text.ok_or(MetadataError::Unreadable));
+    texts.collect()
+}
+
+fn is_description(symbol: &[u8]) -> bool {
+    symbol.strip_prefix(b"_").unwrap_or(symbol).starts_with(PREFIX.as_bytes())
+}
+
+/// `None` when it is no library; `None` in place of a description that lies outside of the file.
+fn elf_or_pe(data: &[u8]) -> Option<Vec<Option<&[u8]>>> {
+    let file = object::File::parse(data).ok()?;
     let sections: Vec<_> = file.sections().collect();
-    let mut texts = Vec::new();
-    for export in file.exports().map_err(|_| MetadataError::NotALibrary)? {
-        let name = export.name();
-        let name = name.strip_prefix(b"_").unwrap_or(name);
-        if !name.starts_with(PREFIX.as_bytes()) {
-            continue;
-        }
-        if texts.len() == MAX_ITEMS {
-            return Err(MetadataError::Unreadable);
-        }
-        let address = export.address();
-        let text = sections.iter().find_map(|section| {
+    let exports = file.exports().ok()?;
+    let addresses = exports.iter().filter(|it| is_description(it.name())).map(|it| it.address());
+    let texts = addresses.map(|address| {
+        sections.iter().find_map(|section| {
             let end = section.address().checked_add(section.size())?;
             let here = (section.address()..end).contains(&address);
             let size = end.checked_sub(address).filter(|_| here)?.min(MAX_ITEM);
             section.data_range(address, size).ok().flatten()
-        });
-        texts.push(text.ok_or(MetadataError::Unreadable)?);
+        })
+    });
+    Some(texts.collect())
+}
+
+/// The same for Apple's format, by segments: the published build has sections that cannot be read.
+fn apple(data: &[u8]) -> Option<Vec<Option<&[u8]>>> {
+    use object::read::macho::{MachHeader as _, Nlist as _};
+
+    let header = MachHeader64::<Endianness>::parse(data, 0).ok()?;
+    let endian = header.endian().ok()?;
+    let mut commands = header.load_commands(endian, data, 0).ok()?;
+    let (mut segments, mut table) = (Vec::new(), None);
+    while let Some(command) = commands.next().ok()? {
+        if let Some((segment, _)) = command.segment_64().ok()? {
+            let (from, size) = (segment.vmaddr.get(endian), segment.filesize.get(endian));
+            segments.push((from, from.checked_add(size)?, segment.fileoff.get(endian)));
+        } else if let Some(found) = command.symtab().ok()? {
+            table = Some(found);
+        }
     }
-    Ok(texts)
+    let symbols = table?.symbols::<MachHeader64<Endianness>, _>(endian, data).ok()?;
+    let named = symbols
+        .iter()
+        .filter(|symbol| symbol.name(endian, symbols.strings()).is_ok_and(is_description));
+    let texts = named.map(|symbol| {
+        let address = symbol.n_value(endian);
+        let (from, to, offset) =
+            segments.iter().find(|(from, to, _)| (*from..*to).contains(&address))?;
+        let place =
+            |address: u64| usize::try_from(address.checked_sub(*from)?.checked_add(*offset)?).ok();
+        let end = address.saturating_add(MAX_ITEM).min(*to);
+        data.get(place(address)?..place(end)?)
+    });
+    Some(texts.collect())
 }
 
 #[cfg(test)]

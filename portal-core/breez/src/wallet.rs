@@ -12,25 +12,21 @@ use portal_core::identity::{Mnemonic, MnemonicError};
 use portal_core::primitives::{Millisats, Timestamp};
 use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::{
-    Balance, Direction, EventSource, FeeQuote, Invoice, LightningWallet, ListPayments, NewInvoice,
-    PayInvoice, PayOutcome, PaymentHash, PaymentState, WalletError, WalletEvent, WalletInfo,
-    WalletPayment, WalletState,
+    Balance, EventSource, FeeQuote, Invoice, LightningWallet, ListPayments, NewInvoice, PayInvoice,
+    PayOutcome, PaymentHash, WalletError, WalletEvent, WalletInfo, WalletPayment, WalletState,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{AddressKind, Query, Sdk, SdkEvent, SdkPayment, SdkStatus};
+use crate::api::{AddressKind, Sdk, SdkEvent, SdkStatus};
 use crate::books::{Books, Made};
 use crate::config::{self, BreezConfig, BreezNetwork, FeePolicy, Fractions, Limits};
 use crate::error::CallError;
 use crate::freshness::Freshness;
 use crate::library::BreezLibrary;
-use crate::pay::{amount_and_fee, checked_preimage, millisats, on_top};
+use crate::lookup::translate;
+use crate::pay::{millisats, on_top};
 
-/// How many payments are read from the library's books at once.
-const PAGE: u32 = 100;
-/// More payments than this are not listed in one call.
-const MOST: u32 = 10_000;
 /// How long shutting down waits for payments that are being sent, and then for the library.
 const LAST_PAYMENTS: Duration = Duration::from_millis(700);
 const DISCONNECT: Duration = Duration::from_secs(1);
@@ -202,8 +198,16 @@ impl BreezWallet {
 }
 
 impl Drop for BreezWallet {
+    /// Whoever forgets [`LightningWallet::shutdown`] leaves no connections behind either.
     fn drop(&mut self) {
+        if self.inner.closing.is_cancelled() {
+            return;
+        }
         self.inner.closing.cancel();
+        let inner = Arc::clone(&self.inner);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.inner.tasks.spawn_on(async move { inner.disconnect().await }, &runtime);
+        }
         self.inner.tasks.close();
     }
 }
@@ -220,6 +224,18 @@ impl Inner {
             Some(Err(_)) => Err(WalletError::Timeout),
             None => Err(WalletError::ShutDown),
         }
+    }
+
+    /// Ends the library's connections, and everything that listens.
+    async fn disconnect(&self) {
+        match tokio::time::timeout(DISCONNECT, self.sdk.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the Breez library did not disconnect"),
+            Err(_) => tracing::warn!("the Breez library did not disconnect in time"),
+        }
+        self.events.close();
+        // Whoever opens the folder next finds it free.
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Brings the library's books up to date; since when they are right.
@@ -245,69 +261,6 @@ impl Inner {
             // Both say less than they seem to: a synchronisation that failed ends with it too.
             SdkEvent::Synced | SdkEvent::Other => {}
         }
-    }
-
-    /// A payment in the library's own books, either way.
-    async fn find(&self, hash: PaymentHash) -> Result<Option<SdkPayment>, WalletError> {
-        if let Some(payment) = self.noted(hash).await? {
-            return Ok(Some(payment));
-        }
-        if let Some(payment) = self.sent(hash).await? {
-            return Ok(Some(payment));
-        }
-        self.note_new().await?;
-        self.noted(hash).await
-    }
-
-    async fn noted(&self, hash: PaymentHash) -> Result<Option<SdkPayment>, WalletError> {
-        let Some(id) = self.books.id(hash) else { return Ok(None) };
-        match self.sdk.payment(&id).await {
-            Ok(payment) => Ok(Some(payment)),
-            Err(error) if error.not_found() => Ok(None),
-            Err(error) => Err(error.harmless()),
-        }
-    }
-
-    /// Notes incoming payments, newest first, until a page brings nothing new. The first time
-    /// that goes through all of them.
-    async fn note_new(&self) -> Result<(), WalletError> {
-        let mut offset = 0u32;
-        loop {
-            let query = Query { since: 0, incoming: Some(true), offset, limit: PAGE };
-            let page = self.sdk.payments(&query).await.map_err(|error| error.harmless())?;
-            let new = page.iter().filter(|payment| self.books.note(payment)).count();
-            if page.len() < PAGE as usize {
-                self.books.complete();
-                return Ok(());
-            }
-            if new == 0 && self.books.is_complete() {
-                return Ok(());
-            }
-            offset = offset.saturating_add(PAGE);
-        }
-    }
-
-    async fn look_up(&self, hash: PaymentHash) -> Result<Option<WalletPayment>, WalletError> {
-        let is_over = |payment: &SdkPayment| payment.status != SdkStatus::Pending;
-        if let Some(payment) = self.find(hash).await?.filter(is_over) {
-            return Ok(translate(&payment));
-        }
-        let fresh = self.refresh().await;
-        if let Some(payment) = self.find(hash).await? {
-            return Ok(translate(&payment));
-        }
-        if let Some(made) = self.books.made(hash) {
-            return Ok(Some(WalletPayment {
-                payment_hash: hash,
-                direction: Direction::Incoming,
-                state: PaymentState::Pending,
-                amount: made.amount,
-                fee: Millisats::new(0),
-                created_at: made.created_at,
-            }));
-        }
-        // Old books that do not have it prove nothing.
-        fresh.map(|_| None)
     }
 
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError> {
@@ -336,37 +289,6 @@ impl Inner {
         };
         self.books.add(read.payment_hash, made).await;
         Ok(read.into())
-    }
-
-    async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
-        let limit = query.limit.min(MOST);
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        self.refresh().await?;
-        let mut listed = Vec::new();
-        let mut offset = query.offset;
-        while listed.len() < limit as usize {
-            let left = limit.saturating_sub(u32::try_from(listed.len()).unwrap_or(limit));
-            let page = Query {
-                since: query.since.as_secs(),
-                incoming: query.direction.map(|it| it == Direction::Incoming),
-                offset,
-                limit: left.min(PAGE),
-            };
-            let asked = page.limit;
-            let found = self.sdk.payments(&page).await.map_err(|error| error.harmless())?;
-            let full = found.len() == asked as usize;
-            for payment in &found {
-                self.books.note(payment);
-            }
-            listed.extend(found.iter().filter_map(translate));
-            if !full {
-                break;
-            }
-            offset = offset.saturating_add(asked);
-        }
-        Ok(listed)
     }
 
     /// Old books are no answer: a balance of zero would be a guess.
@@ -480,39 +402,8 @@ impl LightningWallet for BreezWallet {
         if tokio::time::timeout(LAST_PAYMENTS, inner.tasks.wait()).await.is_err() {
             tracing::warn!("a payment is still being sent while the Breez wallet shuts down");
         }
-        match tokio::time::timeout(DISCONNECT, inner.sdk.disconnect()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the Breez library did not disconnect"),
-            Err(_) => tracing::warn!("the Breez library did not disconnect in time"),
-        }
-        inner.events.close();
-        // Whoever opens the folder next finds it free.
-        drop(inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        inner.disconnect().await;
     }
-}
-
-/// A payment in the words of the port; `None` when it did not go over Lightning.
-fn translate(payment: &SdkPayment) -> Option<WalletPayment> {
-    let lightning = payment.lightning.as_ref()?;
-    let hash = lightning.payment_hash;
-    let at = Timestamp::from_secs(payment.timestamp);
-    let state = match payment.status {
-        SdkStatus::Pending => PaymentState::Pending,
-        SdkStatus::Failed => PaymentState::Failed,
-        SdkStatus::Completed => {
-            let preimage = checked_preimage(lightning.preimage.as_deref(), hash);
-            PaymentState::Settled { preimage, at }
-        }
-    };
-    let (amount, fee) = amount_and_fee(payment);
-    Some(WalletPayment {
-        payment_hash: hash,
-        direction: if payment.incoming { Direction::Incoming } else { Direction::Outgoing },
-        state,
-        amount,
-        fee,
-        created_at: at,
-    })
 }
 
 /// Makes the folder for its owner alone, and takes hold of it.

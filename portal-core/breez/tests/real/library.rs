@@ -116,14 +116,14 @@ fn another_description_is_refused_before_anything_runs() {
         (
             "UNIFFI_META_BREEZ_SDK_SPARK_RECORD_PAYMENT",
             b"timestamp".as_slice(),
-            b"timestomp".as_slice(),
+            b"timebelow".as_slice(),
             "Payment.timestamp",
         ),
         // A function has another signature: its checksum is computed from it.
         (
             "UNIFFI_META_BREEZ_SDK_SPARK_METHOD_BREEZSDK_SEND_PAYMENT",
             b"SendPaymentResponse",
-            b"SendPaymentRespomse",
+            b"SendPaymentReceipts",
             "send_payment",
         ),
         // Something that is not used at all: still not the version that was tested.

@@ -39,7 +39,7 @@ async fn a_wallet_is_itself_and_its_folder_its_own() {
 async fn wrong_words_and_a_missing_key_are_said_before_anything_is_opened() {
     let Some(world) = World::new().await else { return };
     for words in
-        ["", "foo bar", &WORDS.replace("about", "abandon"), &WORDS.replace("about", "abuot")]
+        ["", "foo bar", &WORDS.replace("about", "abandon"), &WORDS.replace("about", "zzzzz")]
     {
         let config = world.config(words, "wrong");
         let opened = BreezWallet::open(&world.library, config, Env::system()).await;
@@ -122,4 +122,25 @@ async fn a_wallet_that_is_shut_down_says_so_and_can_be_opened_again() {
     let wallet = world.open(world.config(WORDS, "wallet")).await;
     assert_eq!(balance(&wallet).await, 500);
     wallet.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_is_only_dropped_frees_its_folder() {
+    let Some(world) = World::new().await else { return };
+    let wallet = world.wallet(500).await;
+    let mut events = wallet.events();
+    drop(wallet);
+    while soon("the end", events.next()).await.is_some() {}
+    until("the folder is free", async || {
+        let config = world.config(WORDS, "wallet");
+        match BreezWallet::open(&world.library, config, Env::system()).await {
+            Ok(wallet) => {
+                wallet.shutdown().await;
+                true
+            }
+            Err(OpenError::InUse { .. }) => false,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
 }
