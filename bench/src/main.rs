@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! portal-bench bench [--short] [names…] [--json FILE]     figures, each a ratio to its floor
-//! portal-bench chaos [--short] [names…] [--json FILE]     kill, loss
+//! portal-bench chaos [--short] [names…] [--json FILE]     kill, charges, loss
 //! portal-bench list                                       the names
 //! ```
 //!
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         "bench" => Arguments::read(rest).and_then(|arguments| figures::run(&arguments)),
         "chaos" => Arguments::read(rest).and_then(|arguments| chaos::run(&arguments)),
         "worker" => chaos::kill::worker::run(rest),
+        "charges-worker" => chaos::charges::work(rest),
         "relay" => relay_process::run(rest),
         "users" => people::process::run(rest),
         "list" => {

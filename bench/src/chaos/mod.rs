@@ -1,5 +1,6 @@
 //! What is broken on purpose while an oracle counts.
 
+pub mod charges;
 pub mod kill;
 mod loss;
 
@@ -11,6 +12,7 @@ use crate::report::{Report, Row};
 /// The names, and what each breaks.
 pub const NAMES: &[(&str, &str)] = &[
     ("kill", "a service is killed at random points: nothing acknowledged is lost or repeated"),
+    ("charges", "a service that charges and an app that pays are killed: each period paid once"),
     ("loss", "relays drop connections and frames: every login and payment ends as it should"),
 ];
 
@@ -24,6 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         }
         let result = match *name {
             "kill" => kill::run(arguments, &mut report),
+            "charges" => charges::run(arguments, &mut report),
             _ => loss::run(arguments, &mut report),
         };
         if let Err(error) = result {
