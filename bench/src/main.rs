@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! portal-bench bench [--short] [names…] [--json FILE]     figures, each a ratio to its floor
-//! portal-bench chaos [--short] [names…] [--json FILE]     kill, money, payouts, loss
+//! portal-bench chaos [--short] [names…] [--json FILE]     kill, money, payouts, charges, loss
 //! portal-bench list                                       the names
 //! ```
 //!
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         "chaos" => Arguments::read(rest).and_then(|arguments| chaos::run(&arguments)),
         "worker" => chaos::kill::worker::run(rest),
         "payer" => chaos::payouts::worker::run(rest),
+        "charges-worker" => chaos::charges::work(rest),
         "relay" => relay_process::run(rest),
         "users" => people::process::run(rest),
         "list" => {

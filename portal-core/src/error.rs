@@ -203,7 +203,9 @@ const fn subscription(error: &SchedulerError) -> ErrorCode {
     match error {
         SchedulerError::NotFound => ErrorCode::NotFound,
         SchedulerError::Refused(Refused::Amount) => ErrorCode::InvalidAmount,
-        SchedulerError::Refused(Refused::Over | Refused::Proposed) => ErrorCode::InvalidRequest,
+        SchedulerError::Refused(Refused::Over | Refused::Proposed | Refused::Charged) => {
+            ErrorCode::InvalidRequest
+        }
         SchedulerError::Till(TillError::Unavailable { .. }) => ErrorCode::ShuttingDown,
         SchedulerError::Till(TillError::Refused { .. }) => ErrorCode::InvalidKey,
         SchedulerError::Till(TillError::Storage(error)) | SchedulerError::Storage(error) => {
