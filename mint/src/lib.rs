@@ -36,6 +36,6 @@ pub use dev::{Dev, DevError, DevMint, dev};
 pub use keysets::{KeysetError, KeysetInfo, Keysets};
 pub use seed::SeedError;
 pub use start::{Mint, Setup, StartError, open_keys};
-pub use store::{Access, Account, Store, StoreError, back_up};
+pub use store::{Access, Account, DynKeys, Store, StoreError, back_up};
 pub use supply::SupplyError;
 pub use token_files::{TokenFilesError, read as read_tokens};

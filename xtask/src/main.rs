@@ -10,6 +10,7 @@ mod demo;
 mod dev_daemon;
 mod doctor;
 mod fmt;
+mod postgres;
 mod process;
 mod setup;
 mod test;

@@ -9,8 +9,9 @@
 //! burn             burn:<unit>:<amount>:<quote>    done, once the mint has taken the proofs
 //! ```
 //!
-//! The `bolt11` method is for wallets that know no other. Its invoice is one of regtest, over no
-//! amount of real money and signed by a key of the moment, so that nobody can pay it by mistake.
+//! The `bolt11` method is for wallets that know no other. Its invoice is one of regtest, signed by
+//! a key of the moment, so that nobody can pay it by mistake. It names an amount for `sat` only,
+//! where wallets compare it.
 //! A burn is a melt by the method `portal`: its request is `burn:<amount>` or
 //! `burn:<amount>:<reference>`, and nothing comes back for the proofs.
 
@@ -48,7 +49,11 @@ impl TicketBackend {
     }
 
     /// An invoice of regtest that nobody can pay.
-    fn invoice(&self, description: &str) -> Result<String, Error> {
+    fn invoice(
+        &self,
+        amount: &Amount<CurrencyUnit>,
+        description: &str,
+    ) -> Result<String, Error> {
         let key = loop {
             if let Ok(key) = SecretKey::from_slice(&self.env.bytes::<32>()) {
                 break key;
@@ -57,12 +62,18 @@ impl TicketBackend {
         // Nobody knows a preimage: these are random bytes, not the hash of any.
         let hash = sha256::Hash::from_byte_array(self.env.bytes());
         let short: String = description.chars().take(100).collect();
-        InvoiceBuilder::new(Currency::Regtest)
+        let now = Duration::from_millis(self.env.now_millis());
+        let mut invoice = InvoiceBuilder::new(Currency::Regtest)
             .description(short)
             .payment_hash(hash)
             .payment_secret(PaymentSecret(self.env.bytes()))
-            .duration_since_epoch(Duration::from_millis(self.env.now_millis()))
-            .min_final_cltv_expiry_delta(18)
+            .duration_since_epoch(now)
+            .min_final_cltv_expiry_delta(18);
+        if *amount.unit() == CurrencyUnit::Sat {
+            let msat = amount.value().checked_mul(1000).ok_or(Error::AmountMismatch)?;
+            invoice = invoice.amount_milli_satoshis(msat);
+        }
+        invoice
             .build_signed(|digest: &Message| SECP256K1.sign_ecdsa_recoverable(digest, &key))
             .map(|invoice| invoice.to_string())
             .map_err(|cause| Error::Backend(Box::new(cause)))
@@ -143,7 +154,8 @@ impl MintPayment for TicketBackend {
         match options {
             IncomingPaymentOptions::Bolt11(options) => {
                 let about = options.description.unwrap_or_else(|| "tickets".to_owned());
-                self.incoming(&options.amount, |_| self.invoice(&about), options.unix_expiry)
+                let request = |_: &str| self.invoice(&options.amount, &about);
+                self.incoming(&options.amount, request, options.unix_expiry)
             }
             IncomingPaymentOptions::Custom(options) if options.method == PORTAL => {
                 let amount = options.amount.ok_or_else(|| refused("no amount"))?;
