@@ -55,8 +55,7 @@ impl Purse {
         ];
         let environment =
             [("CDK_MINTD_MNEMONIC", words.to_owned()), ("RUST_LOG", "error".to_owned())];
-        let child =
-            Child::start(sibling("portal-mint", "PORTAL_MINT")?, &arguments, environment)?;
+        let child = Child::start(sibling("portal-mint", "PORTAL_MINT")?, &arguments, environment)?;
         Self::connect(child, folder).await
     }
 

@@ -44,8 +44,7 @@ async fn serve(arguments: &[String]) -> Result<()> {
 
 async fn open(folder: &str, postgres: Option<&String>) -> Result<(DynMintDatabase, DynKeys)> {
     if let Some(connection) = postgres {
-        let database =
-            Arc::new(cdk_postgres::MintPgDatabase::new(connection.as_str()).await?);
+        let database = Arc::new(cdk_postgres::MintPgDatabase::new(connection.as_str()).await?);
         return Ok((database.clone(), database));
     }
     let path = std::path::Path::new(folder).join("stock.db");

@@ -116,6 +116,8 @@ impl Mint {
         stopping: CancellationToken,
     ) -> Result<Self, StartError> {
         let Setup { config, folder, wallet, env } = setup;
+        // Ours ends with theirs, not the other way round.
+        let stopping = stopping.child_token();
         let address = listener.local_addr().map_err(StartError::Listener)?;
         let tokens = token_files::read(&config.auth)?;
         let seed = load_seed(&config, &folder, &env)?;

@@ -5,9 +5,9 @@
 //! the books, never guessed. Used late, it takes a new place if there is one.
 //!
 //! ```text
-//! quote asked ─▶ promised ─┬ issued ───────────────────────▶ sold
-//!                          └ its end ─ books say ┬ issued ─▶ sold
-//!                                                └ unused ─▶ free again
+//! quote asked ─▶ promised ─┬ issued ──────────────────────────────────────▶ sold
+//!                          └ its end ─ books say ┬ issued, or money came ─▶ sold
+//!                                                └ unused ────────────────▶ free again
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,7 @@ use cdk_common::QuoteId;
 use cdk_common::database::DynMintDatabase;
 use tokio::sync::Mutex;
 
-use crate::units::Units;
+use crate::units::{Backing, Units};
 
 /// After its end a quote may still be at work for this long: a payment on its way.
 const GRACE: u64 = 600;
@@ -30,6 +30,8 @@ pub struct Supply {
 
 struct Book {
     cap: u64,
+    /// Money came for what is paid: it is sold, also before it is issued.
+    paid_is_sold: bool,
     sold: u64,
     promised: HashMap<QuoteId, Promise>,
 }
@@ -67,7 +69,9 @@ impl Supply {
         let mut books: BTreeMap<String, Book> = units
             .iter()
             .filter_map(|(name, unit)| {
-                let book = Book { cap: unit.max_supply?, sold: 0, promised: HashMap::new() };
+                let paid_is_sold = unit.backing == Backing::Lightning;
+                let cap = unit.max_supply?;
+                let book = Book { cap, paid_is_sold, sold: 0, promised: HashMap::new() };
                 Some((name.clone(), book))
             })
             .collect();
@@ -122,7 +126,7 @@ impl Supply {
     ) -> Result<(), SupplyError> {
         let Some(book) = self.books.get(&quote.unit.to_string()) else { return Ok(()) };
         let mut book = book.lock().await;
-        if book.promised.contains_key(&quote.id) || is_used(quote) {
+        if book.promised.contains_key(&quote.id) || book.is_sold(quote) {
             return Ok(());
         }
         let amount = worth(quote);
@@ -141,7 +145,7 @@ impl Supply {
 
 impl Book {
     fn add(&mut self, quote: &MintQuote, now: u64) {
-        if is_used(quote) {
+        if self.is_sold(quote) {
             self.sold = self.sold.saturating_add(worth(quote));
         } else if quote.expiry.saturating_add(GRACE) > now {
             let promise = Promise { amount: worth(quote), until: quote.expiry };
@@ -154,6 +158,11 @@ impl Book {
         if self.promised.remove(&quote.id).is_some() {
             self.sold = self.sold.saturating_add(worth(quote));
         }
+    }
+
+    fn is_sold(&self, quote: &MintQuote) -> bool {
+        let paid = self.paid_is_sold && quote.amount_paid().value() > 0;
+        paid || quote.amount_issued().value() > 0
     }
 
     fn left(&self) -> u64 {
@@ -186,7 +195,7 @@ impl Book {
         for id in ended {
             let quote = database.get_mint_quote(&id).await.map_err(|_| SupplyError::Books)?;
             match quote {
-                Some(quote) if is_used(&quote) => self.issued(&quote),
+                Some(quote) if self.is_sold(&quote) => self.issued(&quote),
                 Some(_) | None => {
                     self.promised.remove(&id);
                 }
@@ -194,10 +203,6 @@ impl Book {
         }
         Ok(())
     }
-}
-
-fn is_used(quote: &MintQuote) -> bool {
-    quote.amount_issued().value() > 0
 }
 
 /// All that a quote is for; what is left of one that was used in part belongs to it still.

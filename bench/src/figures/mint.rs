@@ -70,7 +70,8 @@ pub fn swap(arguments: &Arguments, report: &mut Report) -> Result<()> {
             }
             anyhow::Ok((ours, stock, middle(&floor)))
         })?;
-        let wall = format!("median {:.2} ms, stock {:.2} ms", ours.wall.median(), stock.wall.median());
+        let wall =
+            format!("median {:.2} ms, stock {:.2} ms", ours.wall.median(), stock.wall.median());
         let (ours, stock) = (middle(&ours.cpu), middle(&stock.cpu));
         let row = Row::new(format!("mint-swap: {name}, by stock cdk"), ours, "µs CPU");
         report.add(row.over(stock).ratio_at_most(1.1).note(wall));

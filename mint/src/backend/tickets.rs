@@ -49,11 +49,7 @@ impl TicketBackend {
     }
 
     /// An invoice of regtest that nobody can pay.
-    fn invoice(
-        &self,
-        amount: &Amount<CurrencyUnit>,
-        description: &str,
-    ) -> Result<String, Error> {
+    fn invoice(&self, amount: &Amount<CurrencyUnit>, description: &str) -> Result<String, Error> {
         let key = loop {
             if let Ok(key) = SecretKey::from_slice(&self.env.bytes::<32>()) {
                 break key;

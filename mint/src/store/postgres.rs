@@ -16,6 +16,10 @@ use super::{Access, Hold, Store, StoreError};
 /// How long a connection may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often the lock is tried, and how long is waited between.
+const LOCK_TRIES: u32 = 30;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Connections for sums and health.
 const OWN_CONNECTIONS: usize = 2;
 
@@ -44,11 +48,17 @@ pub(super) async fn open(
     Ok(Store { mint: database.clone(), keys: database, accounts: Accounts::Postgres(pool), hold })
 }
 
+/// The server may learn a little late that the process before this one is gone.
 async fn lock(config: PgConfig) -> Result<Advisory, StoreError> {
     let connection = PostgresConnection::new(config, TIMEOUT, Arc::new(AtomicBool::new(false)));
-    match query(LOCK)?.pluck(&connection).await? {
-        Some(Value::Integer(1)) => Ok(Advisory(connection)),
-        Some(Value::Integer(_)) => Err(StoreError::InUse),
-        Some(_) | None => Err(StoreError::Unexpected { what: "the answer to a lock" }),
+    for _ in 0..LOCK_TRIES {
+        match query(LOCK)?.pluck(&connection).await? {
+            Some(Value::Integer(1)) => return Ok(Advisory(connection)),
+            Some(Value::Integer(_)) => tokio::time::sleep(LOCK_PAUSE).await,
+            Some(_) | None => {
+                return Err(StoreError::Unexpected { what: "the answer to a lock" });
+            }
+        }
     }
+    Err(StoreError::InUse)
 }

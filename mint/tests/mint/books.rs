@@ -1,7 +1,7 @@
 //! What the books say, copies of them, and what is readable to whom.
 
-use portal_mint::{Access, Store, back_up};
 use portal_mint::config::DatabaseConfig;
+use portal_mint::{Access, Store, back_up};
 use serde_json::json;
 
 use crate::world::{Books, TOKEN, World, books, within};
@@ -139,13 +139,11 @@ async fn batches_are_as_long_as_the_file_says() {
         }
         let outputs = world.outputs("vip", 3).await;
         let asked = json!({ "quotes": quotes, "outputs": outputs.json() });
-        let (status, answer) =
-            world.post("/v1/mint/bolt11/batch", Some(TOKEN), asked).await;
+        let (status, answer) = world.post("/v1/mint/bolt11/batch", Some(TOKEN), asked).await;
         assert_eq!((status, answer["code"].as_u64()), (400, Some(11_017)), "{answer}");
         let outputs = world.outputs("vip", 2).await;
         let asked = json!({ "quotes": &quotes[..2], "outputs": outputs.json() });
-        let (status, answer) =
-            world.post("/v1/mint/bolt11/batch", Some(TOKEN), asked).await;
+        let (status, answer) = world.post("/v1/mint/bolt11/batch", Some(TOKEN), asked).await;
         assert_eq!(status, 200, "{answer}");
         assert_eq!(outputs.proofs(&answer).len(), 2);
     })

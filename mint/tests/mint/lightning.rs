@@ -7,9 +7,7 @@ use cdk::nuts::Proofs;
 use portal_core::env::Env;
 use portal_core::primitives::Millisats;
 use portal_core::wallet::bolt11::Bolt11;
-use portal_core::wallet::simulated::{
-    Call, Fault, SimulatedNetwork, SimulatedWallet, Trouble,
-};
+use portal_core::wallet::simulated::{Call, Fault, SimulatedNetwork, SimulatedWallet, Trouble};
 use portal_core::wallet::{LightningWallet as _, NewInvoice, PayInvoice, PayOutcome};
 use serde_json::{Value, json};
 
@@ -28,7 +26,8 @@ impl Sats {
         let network = SimulatedNetwork::new(env.clone());
         let mints = network.wallet("mint", Millisats::new(0)).expect("a wallet");
         let person = network.wallet("person", Millisats::new(10_000_000)).expect("a wallet");
-        let config = usual().replace("drinks = 32", "sat = 32") + "\n[lightning]\nunits = [\"sat\"]\n";
+        let config =
+            usual().replace("drinks = 32", "sat = 32") + "\n[lightning]\nunits = [\"sat\"]\n";
         let books = books(test).remove(0);
         let world = World::with(books, config, Some(mints.clone()), env).await;
         Self { world, network, mints, person }

@@ -70,6 +70,31 @@ async fn other_amounts_make_a_new_keyset_and_old_proofs_stay_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_is_set_later_makes_a_new_keyset() {
+    for books in books("end") {
+        within(async {
+            let mut world = World::new(books).await;
+            let proofs = world.issue("vip", 1).await;
+            let (old, _) = world.keys("vip").await;
+            world.stop().await;
+            let end = world.env.now().as_secs() + 86_400;
+            world.config = vip(&format!("expires_at = {end}"));
+            world.start().await;
+            assert_ne!(world.keys("vip").await.0, old);
+            let sets = world.mint().keysets().await.expect("keysets");
+            let active = sets.iter().find(|set| set.active && set.unit == "vip");
+            assert_eq!(active.and_then(|set| set.expires_at), Some(end));
+            assert_eq!(world.swap("vip", &proofs).await.0, 200, "old tickets stay good");
+            let made = sets.len();
+            world.stop().await;
+            world.start().await;
+            assert_eq!(world.mint().keysets().await.expect("keysets").len(), made, "only once");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_is_taken_into_use_and_known_tickets_stay_good() {
     for books in books("rotate") {
         within(async {

@@ -176,18 +176,21 @@ impl Mint {
             .replace("TOKEN", &token);
         let config = folder.join("config.toml");
         std::fs::write(&config, text)?;
-        let mut command = job.workspace.command(job.workspace.built("portal-mint")?, ".", &["--json"]);
+        let mut command =
+            job.workspace.command(job.workspace.built("portal-mint")?, ".", &["--json"]);
         command.args(["--listen", "127.0.0.1:0", "--config"]).arg(&config);
         command.arg("--data-dir").arg(folder.join("data"));
         for name in ["CONFIG_PATH", "MINT_CONFIG", "DATA_DIR", "MNEMONIC_FILE"] {
             command.env_remove(name);
         }
-        let log = std::fs::File::options().create(true).append(true).open(folder.join("mint.log"))?;
+        let log =
+            std::fs::File::options().create(true).append(true).open(folder.join("mint.log"))?;
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("the mint")?;
         let printed = child.stdout.take().context("its output is piped")?;
         let mut mint = Self { url: String::new(), token, folder, process: Some(Owned::new(child)) };
         mint.url = address(printed).with_context(|| {
-            let log = std::fs::read_to_string(mint.folder.join("mint.log")).unwrap_or_else(|_| String::new());
+            let log = std::fs::read_to_string(mint.folder.join("mint.log"))
+                .unwrap_or_else(|_| String::new());
             format!("the mint did not print its address: {log}")
         })?;
         Ok(mint)
