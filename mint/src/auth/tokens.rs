@@ -308,7 +308,7 @@ mod tests {
         let mut file = TokenFile::default();
         file.make(new("one", &["mint"]), &env).expect("made");
         assert!(matches!(file.make(new("one", &["mint"]), &env), Err(TokenError::Taken { .. })));
-        assert!(file.make(new("two", &["mnt"]), &env).is_err());
+        assert!(file.make(new("two", &["stamp"]), &env).is_err());
         assert!(file.make(new("t w o", &["mint"]), &env).is_err());
         for text in [
             "[tokens.x]\nsha256 = \"00\"\nscopes = []",

@@ -85,14 +85,14 @@ fn the_file_of_the_guide_is_understood() {
 #[test]
 fn a_key_that_nobody_knows_is_refused_in_every_table() {
     for (from, to) in [
-        ("[info]", "[info]\nlisten_prot = 1"),
-        ("[mint_info]", "[mint_info]\nnmae = \"x\""),
+        ("[info]", "[info]\nlisten_gate = 1"),
+        ("[mint_info]", "[mint_info]\ncalled = \"x\""),
         ("[ln]", "[ln]\nmax = 1"),
         ("[portal_wallet]", "[portal_wallet]\nx = 1"),
-        ("[portal_wallet.unit_info.vip]", "[portal_wallet.unit_info.vip]\nshow_idividually = true"),
+        ("[portal_wallet.unit_info.vip]", "[portal_wallet.unit_info.vip]\nshow_alone = true"),
         ("[database]", "[database]\npath = \"x\""),
-        ("[auth]", "[auth]\nenabled_mnit = true"),
-        ("token =", "enabled_swop = true\ntoken ="),
+        ("[auth]", "[auth]\nenabled_coin = true"),
+        ("token =", "enabled_trade = true\ntoken ="),
         ("[auth]", "[auth.method.Oidc]\nx = 1\n[auth]"),
         ("[info]", "[limits]\nx = 1\n[info]"),
         ("[info]", "[operations]\nx = 1\n[info]"),
