@@ -209,3 +209,114 @@ impl Book {
 fn worth(quote: &MintQuote) -> u64 {
     quote.amount.as_ref().map_or_else(|| quote.amount_paid().value(), cdk_common::Amount::value)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cdk::nuts::PaymentMethod;
+    use cdk_common::Amount;
+    use cdk_common::payment::PaymentIdentifier;
+
+    use super::*;
+    use crate::units::{Unit, UnitInfo, currency};
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn units(backing: Backing, cap: u64) -> Units {
+        let unit = Unit {
+            currency: currency("vip").expect("a name"),
+            backing,
+            amounts: vec![1],
+            input_fee_ppk: 0,
+            expires_at: None,
+            max_supply: Some(cap),
+            info: UnitInfo::default(),
+        };
+        Units::from([("vip".to_owned(), unit)])
+    }
+
+    async fn database() -> DynMintDatabase {
+        Arc::new(cdk_sqlite::mint::memory::empty().await.expect("a database"))
+    }
+
+    /// A quote in the books.
+    async fn quote(database: &DynMintDatabase, amount: u64, paid: u64, expiry: u64) -> MintQuote {
+        let unit = currency("vip").expect("a name");
+        let id = QuoteId::new();
+        let quote = MintQuote::new(
+            Some(id.clone()),
+            id.to_string(),
+            unit.clone(),
+            Some(Amount::new(amount, unit.clone())),
+            expiry,
+            PaymentIdentifier::CustomId(id.to_string()),
+            None,
+            Amount::new(paid, unit.clone()),
+            Amount::new(0, unit),
+            PaymentMethod::BOLT11,
+            NOW,
+            NOW,
+            vec![],
+            vec![],
+            None,
+        );
+        let mut books = database.begin_transaction().await.expect("begun");
+        books.add_mint_quote(quote.clone()).await.expect("added");
+        books.commit().await.expect("committed");
+        quote
+    }
+
+    async fn promise(
+        supply: &Supply,
+        database: &DynMintDatabase,
+        amount: u64,
+        now: u64,
+    ) -> Result<MintQuote, SupplyError> {
+        let make = async {
+            let made = quote(database, amount, 0, now + 60).await;
+            let id = made.id.clone();
+            Ok((made, id, now + 60))
+        };
+        supply.promise("vip", amount, now, database, make).await
+    }
+
+    #[tokio::test]
+    async fn a_promise_that_nobody_used_is_free_again_after_its_end() {
+        let database = database().await;
+        let supply = Supply::open(&units(Backing::Tickets, 2), &database, NOW).await.expect("open");
+        promise(&supply, &database, 2, NOW).await.expect("two are left");
+        let refused = promise(&supply, &database, 1, NOW + 60).await.err();
+        assert_eq!(refused, Some(SupplyError::SoldOut { left: 0 }), "it may still be at work");
+        promise(&supply, &database, 1, NOW + 60 + GRACE).await.expect("free again");
+    }
+
+    #[tokio::test]
+    async fn a_quote_that_comes_late_takes_what_is_left_or_nothing() {
+        let database = database().await;
+        let supply = Supply::open(&units(Backing::Tickets, 2), &database, NOW).await.expect("open");
+        let late = promise(&supply, &database, 2, NOW).await.expect("two are left");
+        let after = NOW + 60 + GRACE;
+        promise(&supply, &database, 1, after).await.expect("one of them goes to another");
+        let refused = supply.confirm(&late, after, &database).await.err();
+        assert_eq!(refused, Some(SupplyError::SoldOut { left: 1 }));
+        let small = quote(&database, 1, 1, NOW).await;
+        supply.confirm(&small, after, &database).await.expect("there is a place for one");
+        let refused = promise(&supply, &database, 1, after).await.err();
+        assert_eq!(refused, Some(SupplyError::SoldOut { left: 0 }), "which is taken now");
+    }
+
+    #[tokio::test]
+    async fn what_was_promised_is_read_back_and_what_was_paid_for_is_never_free_again() {
+        let database = database().await;
+        quote(&database, 1, 0, NOW + 60).await;
+        quote(&database, 2, 2, NOW - 2 * GRACE).await;
+        let tickets = units(Backing::Tickets, 3);
+        let supply = Supply::open(&tickets, &database, NOW).await.expect("open");
+        promise(&supply, &database, 2, NOW).await.expect("a ticket costs nothing: given up");
+        let sats = units(Backing::Lightning, 3);
+        let supply = Supply::open(&sats, &database, NOW).await.expect("open");
+        let refused = promise(&supply, &database, 1, NOW).await.err();
+        assert_eq!(refused, Some(SupplyError::SoldOut { left: 0 }), "two were paid for");
+    }
+}
