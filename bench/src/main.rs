@@ -7,7 +7,7 @@
 //! portal-bench list                                       the names
 //! ```
 //!
-//! Relays, people and the daemon run in processes of their own (`relay`, `users`, `worker`, `payer` are
+//! Relays, people, mints and the daemon run in processes of their own (`relay`, `users`, `worker`, `payer` are
 //! the children's subcommands), so that the CPU time of this process is that of the service it
 //! measures. Nothing asserts a duration: a figure that misses its target says so, and only what is
 //! lost, wrong or done twice makes the exit code 1.
@@ -22,8 +22,10 @@ mod floor;
 mod gauge;
 mod load;
 mod people;
+mod purse;
 mod relay_process;
 mod report;
+mod stock_mint;
 mod world;
 
 use std::process::ExitCode;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         "payer" => chaos::payouts::worker::run(rest),
         "charges-worker" => chaos::charges::work(rest),
         "relay" => relay_process::run(rest),
+        "stock-mint" => stock_mint::run(rest),
         "users" => people::process::run(rest),
         "list" => {
             for (name, what) in figures::NAMES.iter().chain(chaos::NAMES) {

@@ -8,6 +8,7 @@ mod idle_cpu;
 mod idle_rss;
 mod login_cpu;
 mod login_matrix;
+mod mint;
 mod outage;
 mod sequential;
 mod settle_latency;
@@ -39,6 +40,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("deadline", "when a request ends that nobody answers"),
     ("footprint", "memory at rest, start, size of the daemon"),
     ("foreign-relay", "logins over a relay that we did not write"),
+    ("mint-issue", "1,000 tickets in one request, by the signing of them"),
+    ("mint-swap", "a swap at the mint, by stock cdk and by its cryptography"),
 ];
 
 type Figure = fn(&Arguments, &mut Report) -> Result<()>;
@@ -61,6 +64,8 @@ fn figure(name: &str) -> Option<Figure> {
         "deadline" => deadline::run,
         "footprint" => footprint::run,
         "foreign-relay" => foreign_relay::run,
+        "mint-issue" => mint::issue,
+        "mint-swap" => mint::swap,
         _ => return None,
     })
 }

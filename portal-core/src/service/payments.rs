@@ -268,7 +268,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&PaymentRequest::Single(request)),
+                message: json(&PaymentRequest::Single(request)).into(),
                 watched: Some(watched),
                 expires_at,
                 payer: Word::Asked,
