@@ -9,6 +9,8 @@ mod migrations;
 mod reads;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "cashu")]
+pub mod tickets;
 mod writer;
 mod writes;
 
