@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'insufficient_funds'
   | 'wallet_unsupported'
   | 'rate_unavailable'
+  | 'recipient_failed'
   | 'key_locked'
   | 'main_key_required'
   | 'storage_failed'

@@ -101,6 +101,7 @@ impl CommandError {
             | ErrorCode::InsufficientFunds
             | ErrorCode::WalletUnsupported
             | ErrorCode::RateUnavailable
+            | ErrorCode::RecipientFailed
             | ErrorCode::TicketPending
             | ErrorCode::MintUnreachable
             | ErrorCode::MintRefused

@@ -3,10 +3,13 @@
 use crate::driver::{FetchError, NodeError};
 use crate::identity::{KeyError, MnemonicError, Nip05Error, SubkeyError, TokenError};
 use crate::keystore::KeyStoreError;
+use crate::payments::instructions::{InstructionError, WebError};
 use crate::payments::pay::PayError;
 use crate::primitives::{ErrorCode, MoneyError};
 use crate::protocol::calendar::CalendarError;
 use crate::protocol::handshake::HandshakeUrlError;
+use crate::rates::RateError;
+use crate::rates::check::ClaimError;
 use crate::relay::AddressError;
 use crate::storage::StorageError;
 use crate::wallet::WalletError;
@@ -26,6 +29,9 @@ pub enum Error {
     /// A payment out of the wallet.
     #[error(transparent)]
     Pay(#[from] PayError),
+    /// A place to pay to, or its host.
+    #[error(transparent)]
+    Instruction(#[from] InstructionError),
     /// A secret key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -50,6 +56,12 @@ pub enum Error {
     /// An amount.
     #[error(transparent)]
     Money(#[from] MoneyError),
+    /// An exchange rate.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// The price that a request claims.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// An address.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -147,6 +159,7 @@ impl Error {
                 PayError::Wallet(error) => wallet(error),
                 PayError::Storage(error) => storage(error),
             },
+            Self::Instruction(error) => instruction(error),
             Self::Key(_) | Self::InvalidPublicKey => ErrorCode::InvalidKey,
             Self::Mnemonic(_) => ErrorCode::InvalidMnemonic,
             Self::KeyStore(error) => key_store(error),
@@ -155,6 +168,12 @@ impl Error {
             Self::HandshakeUrl(_) => ErrorCode::InvalidUrl,
             Self::Calendar(_) => ErrorCode::InvalidCalendar,
             Self::Money(_) | Self::ZeroAmount => ErrorCode::InvalidAmount,
+            Self::Rate(error) => rate(error),
+            Self::Claim(error) => match error {
+                ClaimError::InvoiceTooHigh { .. } => ErrorCode::InvalidInvoice,
+                ClaimError::UnfairRate | ClaimError::NoPrice(_) => ErrorCode::InvalidAmount,
+                ClaimError::Rate(error) => rate(error),
+            },
             Self::Address(error) => address(error),
             Self::Nip05(_) | Self::RequestNotFound => ErrorCode::NotFound,
             Self::OutOfRange { .. } => ErrorCode::InvalidTime,
@@ -169,7 +188,9 @@ impl Error {
             Self::NotDelivered => ErrorCode::NotDelivered,
             Self::Fetch(error) => match error {
                 FetchError::Address(error) => address(error),
-                FetchError::Nip05(_) | FetchError::Http { .. } => ErrorCode::NotFound,
+                FetchError::Nip05(_) | FetchError::TooLong | FetchError::Http { .. } => {
+                    ErrorCode::NotFound
+                }
             },
             #[cfg(feature = "cashu")]
             Self::Cashu(error) => error.code(),
@@ -188,6 +209,33 @@ const fn address(error: &AddressError) -> ErrorCode {
         | AddressError::Fragment
         | AddressError::Host
         | AddressError::Unresolvable => ErrorCode::InvalidUrl,
+    }
+}
+
+const fn instruction(error: &InstructionError) -> ErrorCode {
+    match error {
+        InstructionError::Unknown { .. }
+        | InstructionError::WrongNetwork
+        | InstructionError::Expired => ErrorCode::InvalidInvoice,
+        InstructionError::BadAddress => ErrorCode::InvalidUrl,
+        InstructionError::Web(WebError::Forbidden) => ErrorCode::ForbiddenAddress,
+        InstructionError::Web(WebError::Unreachable | WebError::TooLong)
+        | InstructionError::Refused { .. }
+        | InstructionError::BadAnswer { .. } => ErrorCode::RecipientFailed,
+        InstructionError::Amount { .. } | InstructionError::AmountMissing => {
+            ErrorCode::InvalidAmount
+        }
+        InstructionError::Comment { .. } => ErrorCode::InvalidRequest,
+        InstructionError::CannotPay { .. } => ErrorCode::WalletUnsupported,
+    }
+}
+
+const fn rate(error: &RateError) -> ErrorCode {
+    match error {
+        RateError::NotQuoted { .. }
+        | RateError::Unavailable { .. }
+        | RateError::Contradiction { .. } => ErrorCode::RateUnavailable,
+        RateError::Money(_) => ErrorCode::InvalidAmount,
     }
 }
 
@@ -220,6 +268,7 @@ fn wallet(error: &WalletError) -> ErrorCode {
         }
         WalletError::Refused { .. } | WalletError::BadAnswer { .. } => ErrorCode::WalletRefused,
         WalletError::Unsupported { .. } => ErrorCode::WalletUnsupported,
+        WalletError::MaySpend => ErrorCode::NotConfigured,
         WalletError::BadRequest { .. } => ErrorCode::InvalidRequest,
         WalletError::ShutDown => ErrorCode::ShuttingDown,
     }

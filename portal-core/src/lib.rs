@@ -9,7 +9,7 @@
 //!   façade       client  service
 //!   driver       the one place that spawns, waits and does I/O for the machines
 //!   operations   payments
-//!   ports        relay  storage  keystore  wallet
+//!   ports        relay  storage  keystore  wallet  rates
 //!   machines     conversation
 //!   vocabulary   protocol  identity  event  primitives  env
 //! ```
@@ -50,6 +50,7 @@ pub mod keystore;
 pub mod payments;
 pub mod primitives;
 pub mod protocol;
+pub mod rates;
 pub mod relay;
 pub mod service;
 pub mod storage;

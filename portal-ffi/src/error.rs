@@ -157,6 +157,8 @@ codes! {
     WalletUnsupported,
     /// No source quotes the currency.
     RateUnavailable,
+    /// The host behind an LNURL or a Lightning address does not answer, or not by the rules.
+    RecipientFailed,
     /// The key is encrypted and the password is missing or wrong.
     KeyLocked,
     /// Only the main key may do this, and this node runs on a subkey.

@@ -45,20 +45,6 @@ pub fn recipient(
     Ok(Recipient { main_key, subkeys })
 }
 
-/// Refuses amounts that need an exchange rate.
-///
-/// # Errors
-/// `not_configured`.
-pub fn no_fiat(currency: &Currency) -> Result<(), CommandError> {
-    match currency {
-        Currency::Millisats => Ok(()),
-        Currency::Fiat(_) => Err(CommandError::new(
-            ErrorCode::NotConfigured,
-            "amounts in fiat currencies need a source of exchange rates, and none is configured",
-        )),
-    }
-}
-
 /// A currency: `"Millisats"` (the older documentation also writes `"millisats"`), a fiat code, or
 /// the `{"Fiat":"EUR"}` of the older documentation.
 ///

@@ -15,10 +15,13 @@ mod get_wallet_info;
 pub mod input;
 mod issue_jwt;
 mod listen_closed_recurring_payment;
+mod lookup_payment;
 mod mint_cashu;
 mod new_key_handshake_url;
 pub mod once;
+mod pay_instruction;
 mod pay_invoice;
+mod read_payment_instruction;
 mod remove_relay;
 mod request_cashu;
 mod request_invoice;
@@ -30,6 +33,7 @@ mod revoke_static_token;
 mod send_cashu_direct;
 mod set_profile;
 mod verify_jwt;
+mod withdraw_lnurl;
 
 use std::fmt;
 use std::sync::Arc;
@@ -253,6 +257,14 @@ commands! {
     FetchNip05Profile = fetch_nip05_profile;
     /// Pays from our wallet.
     PayInvoice = pay_invoice;
+    /// What an invoice, a URI, an LNURL or a Lightning address asks for.
+    ReadPaymentInstruction = read_payment_instruction;
+    /// Pays to any of them.
+    PayInstruction = pay_instruction;
+    /// Takes money that an LNURL offers.
+    WithdrawLnurl = withdraw_lnurl;
+    /// Where a payment of our wallet stands.
+    LookupPayment = lookup_payment;
     /// Which wallet this is and what is in it.
     GetWalletInfo = get_wallet_info;
     /// Attaches to a stream that was opened before.
@@ -294,6 +306,10 @@ impl Command {
             | Self::CalculateNextOccurrence(_)
             | Self::FetchNip05Profile(_)
             | Self::PayInvoice(_)
+            | Self::ReadPaymentInstruction(_)
+            | Self::PayInstruction(_)
+            | Self::WithdrawLnurl(_)
+            | Self::LookupPayment(_)
             | Self::GetWalletInfo(_)
             | Self::ResumeStream(_)
             | Self::RevokeStaticToken(_) => false,
@@ -313,6 +329,8 @@ impl Command {
                 | Self::AddRelay(_)
                 | Self::RemoveRelay(_)
                 | Self::PayInvoice(_)
+                | Self::PayInstruction(_)
+                | Self::WithdrawLnurl(_)
                 | Self::RevokeStaticToken(_)
         )
     }
@@ -393,6 +411,12 @@ replies! {
     FetchNip05Profile(fetch_nip05_profile::Reply);
     /// To `PayInvoice`.
     PayInvoice(pay_invoice::Reply);
+    /// To `ReadPaymentInstruction`.
+    PaymentInstruction(read_payment_instruction::Reply);
+    /// To `WithdrawLnurl`.
+    WithdrawLnurl(withdraw_lnurl::Reply);
+    /// To `LookupPayment`.
+    LookupPayment(lookup_payment::Reply);
     /// To `GetWalletInfo`.
     WalletInfo(get_wallet_info::Reply);
     /// To `ResumeStream`.

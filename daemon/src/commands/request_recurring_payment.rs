@@ -75,7 +75,6 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
     let Content { amount, currency, recurrence, expires_at, description, auth_token, request_id } =
         payment_request;
     let what = Answer::Recurring.what();
-    input::no_fiat(&currency).map_err(|error| error.during(what))?;
     let RecurrenceContent { calendar, first_payment_due, until, max_payments } = recurrence;
     let wanted = NewRecurringPayment {
         amount,

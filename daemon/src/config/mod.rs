@@ -7,12 +7,14 @@
 
 mod auth;
 mod info;
+mod lightning_address;
 mod limits;
 pub mod locate;
 mod logging;
 mod nostr;
 mod problem;
 mod profile;
+mod rates;
 mod storage;
 mod values;
 mod wallet;
@@ -24,11 +26,13 @@ use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
 pub use self::info::InfoConfig;
+pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;
 pub use self::logging::LoggingConfig;
 pub use self::nostr::NostrConfig;
 pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
+pub use self::rates::{RatesConfig, SourceConfig};
 pub use self::storage::StorageConfig;
 use self::values::Values;
 pub use self::wallet::WalletConfig;
@@ -43,6 +47,8 @@ pub struct Config {
     pub nostr: NostrConfig,
     /// The wallet that takes and makes payments.
     pub wallet: WalletConfig,
+    /// Who says what a bitcoin costs.
+    pub rates: RatesConfig,
     /// Who may use it.
     pub auth: AuthConfig,
     /// What a stranger can cost.
@@ -53,6 +59,8 @@ pub struct Config {
     pub webhook: WebhookConfig,
     /// The public profile of the service.
     pub profile: ProfileConfig,
+    /// Names that anybody can pay to.
+    pub lightning_address: Option<LightningAddressConfig>,
     /// What is logged.
     pub logging: LoggingConfig,
 }
@@ -95,11 +103,13 @@ pub fn load(
         info: InfoConfig::take(&mut values, flags),
         nostr: NostrConfig::take(&mut values, flags),
         wallet: WalletConfig::take(&mut values),
+        rates: RatesConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),
         webhook: WebhookConfig::take(&mut values),
         profile: ProfileConfig::take(&mut values),
+        lightning_address: LightningAddressConfig::take(&mut values),
         logging: LoggingConfig::take(&mut values),
     };
     let warnings = values.finish()?;

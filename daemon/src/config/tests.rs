@@ -219,9 +219,16 @@ filter = "info"
     assert_eq!(loaded.config.profile.profile.name.as_deref(), Some("shop"));
     assert_eq!(loaded.config.logging.filter.as_deref(), Some("info"));
     assert!(matches!(loaded.config.wallet, WalletConfig::None), "ln_backend decides");
-    assert!(
-        matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == "`database.path`")
-    );
+    let warned: Vec<&str> = loaded
+        .warnings
+        .iter()
+        .map(|warning| match warning {
+            Warning::NoEffect { name, .. } => name.as_str(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned.contains(&"`database.path`") && warned.contains(&"`wallet.nwc.url`"));
 }
 
 #[test]
@@ -230,7 +237,19 @@ fn the_wallet_is_the_one_that_is_named() {
         "nostr+walletconnect://79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798?relay=wss%3A%2F%2Frelay.example&secret={KEY}"
     );
     let loaded = from("[wallet]\nln_backend = \"none\"\n", &[("NWC_URL", &link)]).expect("linked");
-    assert!(matches!(&loaded.config.wallet, WalletConfig::Nwc { link } if link.relays.len() == 1));
+    assert!(
+        matches!(&loaded.config.wallet, WalletConfig::Nwc { link, allow_spending: false } if link.relays.len() == 1)
+    );
+    let long = ("PORTAL__WALLET__NWC__URL", link.as_str());
+    let loaded = from("[wallet]\nln_backend = \"none\"\n", &[long]).expect("starts");
+    assert!(matches!(loaded.config.wallet, WalletConfig::None), "`none` is said outright");
+    assert!(
+        matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == long.0),
+        "{:?}",
+        loaded.warnings
+    );
+    let loaded = from("[wallet.nwc]\nallow_spending = true\n", &[long]).expect("linked");
+    assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { allow_spending: true, .. }));
     let words = "abandon abandon about";
     let loaded = from("", &[("BREEZ_MNEMONIC", words), ("BREEZ_API_KEY", "x")]).expect("starts");
     assert!(matches!(loaded.config.wallet, WalletConfig::Breez));
@@ -239,6 +258,12 @@ fn the_wallet_is_the_one_that_is_named() {
     assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { .. }));
     let error = from("", &[("NWC_URL", "https://no-link.example")]).expect_err("no link");
     assert!(!error.to_string().contains("no-link"));
+    let relays: String = (0..10).map(|n| format!("&relay=wss%3A%2F%2Fr{n}.example")).collect();
+    let no_secret = link.split("&secret").next().expect("a part").to_owned();
+    for (wrong, says) in [(no_secret, "with its secret"), (link.clone() + &relays, "at most 8")] {
+        let error = from("", &[("NWC_URL", &wrong)]).expect_err("not usable").to_string();
+        assert!(error.contains(says) && !error.contains("79be667e"), "{error}");
+    }
     assert!(from("[wallet]\nln_backend = \"nwc\"\n", &[]).is_err());
     assert!(from("[wallet]\nln_backend = \"lnd\"\n", &[]).is_err());
 }
@@ -338,4 +363,74 @@ fn proxies_are_addresses() {
     assert_eq!(loaded.config.limits.trusted_proxies.len(), 2);
     let error = proxies("10.0.0.0/8").expect_err("no address").to_string();
     assert!(error.contains("PORTAL__LIMITS__TRUSTED_PROXIES must be a list of IP"), "{error}");
+}
+
+#[test]
+fn a_lightning_address_needs_the_public_https_address() {
+    let section = |rest: &str| format!("[lightning_address]\nnames = [\"shop\"]\n{rest}");
+    let loaded = from(&section("url = \"https://shop.example\""), &[]).expect("complete");
+    let address = loaded.config.lightning_address.expect("there is one");
+    assert_eq!((address.names[0].as_str(), address.description.as_str()), ("shop", "shop.example"));
+    assert_eq!((address.least.as_u64(), address.most.as_u64()), (1000, 1_000_000_000));
+    for wrong in [
+        "",
+        "url = \"http://shop.example\"",
+        "url = \"https://shop.example/path\"",
+        "url = \"shop.example\"",
+        "url = \"https://shop.example\"\nmin_msat = 0",
+        "url = \"https://shop.example\"\nmin_msat = 10\nmax_msat = 9",
+    ] {
+        assert_eq!(problems(from(&section(wrong), &[])).len(), 1, "{wrong}");
+    }
+    let upper = "[lightning_address]\nnames = [\"Shop\"]\nurl = \"https://shop.example\"";
+    assert_eq!(problems(from(upper, &[])).len(), 1);
+    assert!(from("", &[]).expect("complete").config.lightning_address.is_none());
+}
+
+#[test]
+fn rates_are_public_ones_unless_told_otherwise() {
+    let rates = from("", &[]).expect("legal").config.rates;
+    assert!(rates.enabled && rates.sources.is_none());
+    assert_eq!(rates.options, portal_core::rates::RateOptions::default());
+    let file = "[rates]\nsources = [\"yadio\", \"kraken\"]\nfresh_seconds = 5\nstale_seconds = 600\n\
+                lock_seconds = 120\nat_least = 2\n[rates.urls]\nkraken = \"http://127.0.0.1:9/k\"\n";
+    let rates = from(file, &[]).expect("legal").config.rates;
+    let named: Vec<_> = rates
+        .sources
+        .expect("named")
+        .into_iter()
+        .map(|source| (source.source.name(), source.url))
+        .collect();
+    assert_eq!(named, [("kraken", Some("http://127.0.0.1:9/k".into())), ("yadio", None)]);
+    let options = rates.options;
+    let seconds = [options.fresh, options.stale, options.lock].map(|time| time.as_secs());
+    assert_eq!((seconds, options.at_least), ([5, 600, 120], 2));
+    let rates = from("", &[("PORTAL__RATES__ENABLED", "false")]).expect("legal").config.rates;
+    assert!(rates.desk(portal_core::env::Env::system()).is_none());
+    let moved = from("", &[("PORTAL__RATES__URLS__EXIR", "https://mirror.example")]);
+    assert_eq!(moved.expect("legal").config.rates.sources.expect("all of them").len(), 8);
+}
+
+#[test]
+fn rates_that_cannot_be_are_refused() {
+    for bad in [
+        "sources = [\"kraken\", \"mtgox\"]",
+        "sources = 5",
+        "enabled = \"perhaps\"",
+        "fresh_seconds = 0",
+        "stale_seconds = 90000",
+        "fresh_seconds = 600\nstale_seconds = 60",
+        "lock_seconds = 5",
+        "at_least = 0",
+        "at_least = 4",
+        "urls = \"x\"",
+        "[rates.urls]\nkraken = \"ftp://x\"",
+        "[rates.urls]\nkraken = \"https://user:secret@x\"",
+        "[rates.urls]\nmtgox = \"https://x\"",
+        "source = \"kraken\"",
+    ] {
+        let problems = problems(from(&format!("[rates]\n{bad}\n"), &[]));
+        assert_eq!(problems.len(), 1, "{bad}: {problems:?}");
+        assert!(!problems[0].to_string().contains("secret"), "{problems:?}");
+    }
 }

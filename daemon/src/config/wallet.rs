@@ -1,6 +1,6 @@
 //! `[wallet]`: the Lightning wallet that takes and makes payments.
 
-use portal_core::wallet::nwc::NwcUri;
+use portal_core::wallet::nwc::{NwcUri, NwcUriError};
 
 use super::problem::{Problem, Warning};
 use super::values::Values;
@@ -12,8 +12,10 @@ pub enum WalletConfig {
     None,
     /// A wallet linked by NIP-47.
     Nwc {
-        /// `nostr+walletconnect://…`; whoever has it can spend.
+        /// `nostr+walletconnect://…`; whoever has it can do what the wallet lets this link do.
         link: NwcUri,
+        /// Whether the link may be one that can spend; needed to pay out.
+        allow_spending: bool,
     },
     /// The built-in wallet, which this build does not have.
     Breez,
@@ -39,24 +41,28 @@ impl WalletConfig {
         let backend = values.text("wallet.ln_backend");
         let nwc_name = values.name_of("wallet.nwc.url");
         let nwc_url = values.secret("wallet.nwc.url");
+        let allow_spending = values.flag("wallet.nwc.allow_spending").unwrap_or(false);
         let breez = [
             values.secret("wallet.breez.api_key").is_some(),
             values.secret("wallet.breez.mnemonic").is_some(),
             values.text("wallet.breez.storage_dir").is_some(),
         ]
         .contains(&true);
+        if backend.as_deref() == Some("none") && nwc_url.is_some() {
+            values.warn(Warning::NoEffect {
+                name: nwc_name.clone(),
+                why: "`wallet.ln_backend` is none, so there is no wallet; remove it or set it to nwc",
+            });
+        }
         let wallet = match (backend.as_deref(), nwc_url) {
-            (Some("nwc") | None, Some(url)) => {
-                if let Ok(link) = NwcUri::parse(url.expose()) {
-                    Self::Nwc { link }
-                } else {
-                    values.problem(Problem::WrongForm {
-                        name: nwc_name,
-                        expected: "a wallet link: nostr+walletconnect://<key>?relay=…&secret=…",
-                    });
+            (Some("nwc") | None, Some(url)) => match NwcUri::parse(url.expose()) {
+                Ok(link) => Self::Nwc { link, allow_spending },
+                Err(error) => {
+                    let expected = expected(error);
+                    values.problem(Problem::WrongForm { name: nwc_name, expected });
                     Self::None
                 }
-            }
+            },
             (Some("nwc"), None) => {
                 values.problem(Problem::Missing {
                     key: "wallet.nwc.url",
@@ -85,5 +91,20 @@ impl WalletConfig {
             Self::Nwc { .. } | Self::None => {}
         }
         wallet
+    }
+}
+
+/// What a link lacks. Never repeats any of it.
+const fn expected(error: NwcUriError) -> &'static str {
+    match error {
+        NwcUriError::NotALink => "a wallet link: nostr+walletconnect://<key>?relay=…&secret=…",
+        NwcUriError::WrongWalletKey => {
+            "a wallet link with the wallet's public key: nostr+walletconnect://<key>?…"
+        }
+        NwcUriError::NoSecret => "a wallet link with its secret: …&secret=<64 hex digits>",
+        NwcUriError::WrongSecret => "a wallet link whose secret is a key of 64 hex digits",
+        NwcUriError::NoRelay => "a wallet link with a relay: …?relay=wss://…",
+        NwcUriError::TooManyRelays => "a wallet link with at most 8 relays",
+        NwcUriError::WrongRelay => "a wallet link whose relays are ws:// or wss:// addresses",
     }
 }

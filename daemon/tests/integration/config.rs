@@ -166,6 +166,26 @@ async fn what_was_acknowledged_survives_a_kill() {
     drop((child, socket));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_prices_fiat_without_a_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (child, ready) = dev_in(folder.path());
+    let mut socket = Socket::open(ready["ws"].as_str().expect("a URL")).await;
+    let token = ready["dev"]["auth_token"].clone();
+    assert_eq!(socket.call("Auth", json!({"token": token})).await["type"], "success");
+    let payment = |currency: &str| {
+        json!({"main_key": ready["public_key"], "subkeys": [],
+            "payment_request": {"description": "x", "amount": 100_000, "currency": currency}})
+    };
+    for currency in ["EUR", "USD", "JPY", "KRW", "KWD", "RON", "ARS", "IRR"] {
+        let opened = socket.data("RequestSinglePayment", payment(currency)).await;
+        assert_eq!(opened["type"], "single_payment", "{currency}");
+    }
+    let answer = socket.call("RequestSinglePayment", payment("SEK")).await;
+    assert_eq!(answer["code"], "rate_unavailable", "{answer}");
+    drop((child, socket));
+}
+
 fn jwt(ready: &Value) -> Value {
     json!({"target_key": ready["public_key"], "duration_hours": 1})
 }

@@ -4,6 +4,8 @@ mod clients;
 mod config;
 mod harness;
 mod hostile;
+mod lightning_address;
+mod rates;
 mod rest;
 mod restart;
 mod resume;

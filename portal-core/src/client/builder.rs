@@ -10,6 +10,7 @@ use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
@@ -21,6 +22,7 @@ pub struct ClientBuilder {
     relays: Vec<RelayAddress>,
     store: Option<Arc<dyn Store>>,
     limits: Limits,
+    rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
 }
@@ -33,6 +35,7 @@ impl ClientBuilder {
             relays: Vec::new(),
             store: None,
             limits: Limits::default(),
+            rates: None,
             allow_private: false,
             connector: None,
         }
@@ -73,6 +76,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Our own exchange rates, to compare those of services with.
+    #[must_use]
+    pub fn rates(mut self, rates: Arc<RateDesk>) -> Self {
+        self.rates = Some(rates);
+        self
+    }
+
     /// Another relay pool than WebSocket connections.
     #[must_use]
     pub fn connector(mut self, connector: Connector) -> Self {
@@ -106,6 +116,7 @@ impl ClientBuilder {
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: None,
+            rates: self.rates,
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;

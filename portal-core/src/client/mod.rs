@@ -6,6 +6,7 @@
 mod builder;
 mod handshakes;
 mod inbox;
+mod prices;
 mod replies;
 mod requests;
 mod subscriptions;
@@ -16,6 +17,7 @@ use nostr::PublicKey;
 
 pub use builder::ClientBuilder;
 pub use handshakes::Handshakes;
+pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
 pub use subscriptions::Subscriptions;
@@ -68,6 +70,12 @@ impl Client {
     #[must_use]
     pub fn replies(&self) -> Replies<'_> {
         Replies { node: &self.node, inbox: &self.inbox }
+    }
+
+    /// Whether what services ask for is fair.
+    #[must_use]
+    pub fn prices(&self) -> Prices<'_> {
+        Prices(&self.node)
     }
 
     /// Recurring payments.

@@ -19,11 +19,11 @@ use crate::identity::subkey;
 use crate::primitives::{ErrorCode, Millisats, RequestId, StreamId, Timestamp};
 use crate::protocol::auth::AuthResponse;
 use crate::protocol::envelope::{Opened, Refusal};
-use crate::protocol::invoice::InvoiceResponse;
-use crate::protocol::kinds;
+use crate::protocol::invoice::{InvoiceRequest, InvoiceResponse};
 use crate::protocol::subkey::{SubkeyPermission, SubkeyProof};
 use crate::protocol::subscription::{RecurringPaymentResponse, RecurringStatus};
 use crate::protocol::ticket::CashuResponse;
+use crate::protocol::{Currency, kinds};
 
 /// A request that waits for its one answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,7 +207,7 @@ impl Ask {
             return Err(Refusal::Unexpected);
         };
         self.check_answer(opened, request_id, &answer.request.inner.request_id, now)?;
-        let event = match check_invoice(&answer.invoice, *amount, now) {
+        let event = match check_invoice(&answer.invoice, *amount, self.slack(), now) {
             Ok(payment_hash) => PortalEvent::InvoiceResponse {
                 invoice: answer.invoice,
                 payment_hash: Some(payment_hash),
@@ -284,6 +284,13 @@ impl Ask {
         }
     }
 
+    /// How many millisatoshi an invoice may be off. Deployed wallets turn fiat into millisatoshi
+    /// with floating point, which is one off at round numbers.
+    fn slack(&self) -> u64 {
+        let request = serde_json::from_str::<InvoiceRequest>(&self.message);
+        u64::from(request.is_ok_and(|request| request.currency != Currency::Millisats))
+    }
+
     fn check_open(&self, now: Timestamp) -> Result<(), Refusal> {
         if self.expires_at <= now { Err(Refusal::Expired) } else { Ok(()) }
     }
@@ -305,13 +312,18 @@ impl Ask {
     }
 }
 
-/// The payment hash, when the invoice is for exactly this amount and can still be paid.
-fn check_invoice(text: &str, amount: Millisats, now: Timestamp) -> Result<String, &'static str> {
+/// The payment hash, when the invoice is for this amount and can still be paid.
+fn check_invoice(
+    text: &str,
+    amount: Millisats,
+    slack: u64,
+    now: Timestamp,
+) -> Result<String, &'static str> {
     let invoice: lightning_invoice::Bolt11Invoice =
         text.parse().map_err(|_| "the answer is not a BOLT11 invoice")?;
     match invoice.amount_milli_satoshis() {
         None => return Err("the invoice has no amount"),
-        Some(msat) if msat != amount.as_u64() => {
+        Some(msat) if msat.abs_diff(amount.as_u64()) > slack => {
             return Err("the invoice is for another amount than was asked for");
         }
         Some(_) => {}

@@ -31,7 +31,7 @@ mod watch;
 
 pub use claims::{Claim, ClaimGuard, Claims};
 pub use counters::Counters;
-pub use fetch::{FetchError, nip05};
+pub use fetch::{FetchError, GuardedWeb, nip05};
 pub use hub::{EventSink, Hub};
 pub use node::{
     Connector, FirstUse, InboxListener, Node, NodeError, NodeOptions, Opening, PublicDelivery,

@@ -30,6 +30,7 @@ use crate::identity::LocalKey;
 use crate::primitives::StreamId;
 use crate::protocol::envelope::{Header, MAX_PLAINTEXT_BYTES, sign};
 use crate::protocol::kinds;
+use crate::rates::RateDesk;
 use crate::relay::nostr::{NostrRelays, RelayOptions};
 use crate::relay::{AddressPolicy, Publication, RelayAddress, RelayPool, RelaySink, Targets};
 use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store};
@@ -86,6 +87,8 @@ pub struct NodeOptions {
     pub store: Arc<dyn Store>,
     /// The authority on money.
     pub wallet: Option<Arc<dyn LightningWallet>>,
+    /// What prices fiat amounts.
+    pub rates: Option<Arc<RateDesk>>,
     /// Hears of requests, on the client's side.
     pub inbox: Option<Arc<dyn InboxListener>>,
 }
@@ -150,6 +153,7 @@ pub struct Node {
     pool: Arc<dyn RelayPool>,
     store: Arc<dyn Store>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    rates: Option<Arc<RateDesk>>,
     hub: Arc<Hub>,
     claims: Claims,
     counters: Arc<Counters>,
@@ -168,8 +172,19 @@ impl Node {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(options: NodeOptions, handle: Handle) -> Result<Arc<Self>, NodeError> {
-        let NodeOptions { env, key, role, limits, relays, connector, policy, store, wallet, inbox } =
-            options;
+        let NodeOptions {
+            env,
+            key,
+            role,
+            limits,
+            relays,
+            connector,
+            policy,
+            store,
+            wallet,
+            rates,
+            inbox,
+        } = options;
         let tasks = Tasks::new(handle);
         let (jobs, job_queue) = mpsc::unbounded_channel();
         let (work, work_queue) = mpsc::unbounded_channel();
@@ -252,6 +267,7 @@ impl Node {
             pool,
             store,
             wallet,
+            rates,
             hub,
             claims: Claims::default(),
             counters,
@@ -306,6 +322,12 @@ impl Node {
     #[must_use]
     pub const fn wallet(&self) -> Option<&Arc<dyn LightningWallet>> {
         self.wallet.as_ref()
+    }
+
+    /// What prices fiat amounts, when there is something.
+    #[must_use]
+    pub fn rates(&self) -> Option<&RateDesk> {
+        self.rates.as_deref()
     }
 
     /// The listeners.

@@ -62,7 +62,8 @@ impl Look {
             WalletError::Refused { .. }
             | WalletError::Unsupported { .. }
             | WalletError::BadAnswer { .. }
-            | WalletError::BadRequest { .. } => Self::Erred,
+            | WalletError::BadRequest { .. }
+            | WalletError::MaySpend => Self::Erred,
         }
     }
 }

@@ -117,28 +117,30 @@ error_codes! {
     WalletUnsupported = 505, "wallet_unsupported", false;
     /// No source quotes the currency.
     RateUnavailable = 510, "rate_unavailable", true;
+    /// The host behind an LNURL or a Lightning address does not answer, or not by the rules.
+    RecipientFailed = 520, "recipient_failed", true;
     /// The token is of another mint or unit, or worth something else, than was asked for.
-    WrongTicket = 520, "wrong_ticket", false;
+    WrongTicket = 540, "wrong_ticket", false;
     /// The token is spent.
-    TicketSpent = 521, "ticket_spent", false;
+    TicketSpent = 541, "ticket_spent", false;
     /// The mint is still busy with the token, or its answer was lost; ask again.
-    TicketPending = 522, "ticket_pending", true;
+    TicketPending = 542, "ticket_pending", true;
     /// The token is locked to another key.
-    TicketLocked = 523, "ticket_locked", false;
+    TicketLocked = 543, "ticket_locked", false;
     /// The token has expired.
-    TicketExpired = 524, "ticket_expired", false;
+    TicketExpired = 544, "ticket_expired", false;
     /// Tickets of this unit cannot be passed on.
-    NotTransferable = 525, "not_transferable", false;
+    NotTransferable = 545, "not_transferable", false;
     /// The mint cannot be reached.
-    MintUnreachable = 530, "mint_unreachable", true;
+    MintUnreachable = 550, "mint_unreachable", true;
     /// The mint refuses.
-    MintRefused = 531, "mint_refused", false;
+    MintRefused = 551, "mint_refused", false;
     /// The mint's answer is not what its keys or the protocol allow.
-    MintMisbehaved = 532, "mint_misbehaved", false;
+    MintMisbehaved = 552, "mint_misbehaved", false;
     /// The mint wants another token to let us in.
-    MintUnauthorized = 533, "mint_unauthorized", false;
+    MintUnauthorized = 553, "mint_unauthorized", false;
     /// The mint does not have this unit, or does not offer this.
-    MintUnsupported = 534, "mint_unsupported", false;
+    MintUnsupported = 554, "mint_unsupported", false;
     /// The key is encrypted and the password is missing or wrong.
     KeyLocked = 600, "key_locked", false;
     /// Only the main key may do this, and this node runs on a subkey.

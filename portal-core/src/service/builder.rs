@@ -11,6 +11,7 @@ use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
@@ -28,6 +29,7 @@ pub struct ServiceBuilder {
     relays: Vec<RelayAddress>,
     store: Option<Arc<dyn Store>>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
@@ -41,6 +43,7 @@ impl ServiceBuilder {
             relays: Vec::new(),
             store: None,
             wallet: None,
+            rates: None,
             allow_private: false,
             connector: None,
             retention: RETENTION,
@@ -79,6 +82,13 @@ impl ServiceBuilder {
     #[must_use]
     pub const fn allow_private_relays(mut self, allow: bool) -> Self {
         self.allow_private = allow;
+        self
+    }
+
+    /// What prices amounts in fiat currencies. Without it they are refused.
+    #[must_use]
+    pub fn rates(mut self, rates: Arc<RateDesk>) -> Self {
+        self.rates = Some(rates);
         self
     }
 
@@ -121,6 +131,7 @@ impl ServiceBuilder {
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: self.wallet,
+            rates: self.rates,
             inbox: None,
         };
         let node = Node::start(options, handle).await?;

@@ -7,13 +7,13 @@ use futures_util::StreamExt as _;
 
 use super::call::bounded;
 use super::logins::json;
-use super::{Call, LONGEST, Opened, PATIENCE, Recipient};
+use super::{Call, LONGEST, Opened, Recipient, prices};
 use crate::conversation::Conversation;
 use crate::conversation::payment::{Payer, Payment, WatchedInvoice};
 use crate::driver::Node;
 use crate::error::Error;
 use crate::payments::pay::{self, PaidInvoice, PayError};
-use crate::primitives::{Millisats, RequestId, Timestamp};
+use crate::primitives::{RequestId, Timestamp};
 use crate::protocol::Currency;
 use crate::protocol::payment::{PaymentRequest, SinglePaymentRequest};
 use crate::wallet::bolt11::Bolt11;
@@ -48,11 +48,13 @@ pub struct NewSinglePayment {
 }
 
 impl Payments<'_> {
-    /// Asks a person for money: makes an invoice, sends it, watches the wallet. On the stream:
+    /// Asks a person for money: prices it, makes an invoice, sends it, watches the wallet. An
+    /// amount in a fiat currency is payable as long as its rate is locked. On the stream:
     /// [`PaymentStatusUpdate`](crate::event::PortalEvent::PaymentStatusUpdate), `paid` last.
     ///
     /// # Errors
-    /// When there is no wallet, the wallet does not make the invoice, or nothing can be saved.
+    /// When there is no wallet, nobody quotes the currency, the wallet does not make the invoice,
+    /// or nothing can be saved.
     ///
     /// # Cancel safety
     /// The request may be sent also when the future is dropped.
@@ -64,23 +66,28 @@ impl Payments<'_> {
     ) -> Result<Opened, Error> {
         let node = self.0;
         let wallet = self.wallet()?;
-        let amount = millisats(new.amount, &new.currency)?;
+        prices::check(node, new.amount, &new.currency)?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
-            let request =
-                NewInvoice { amount, description: new.description.clone(), expiry: PATIENCE };
+            let priced = prices::price(node, new.amount, &new.currency).await?;
+            let patience = priced.patience(node.env().now());
+            let request = NewInvoice {
+                amount: priced.payable(&**wallet),
+                description: new.description.clone(),
+                expiry: patience,
+            };
             let invoice = tokio::time::timeout(WALLET_PATIENCE, wallet.make_invoice(request))
                 .await
                 .map_err(|_| crate::wallet::WalletError::Timeout)??;
-            let expires_at = node.env().now().saturating_add(PATIENCE).min(invoice.expires_at);
+            let expires_at = node.env().now().saturating_add(patience).min(invoice.expires_at);
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = PaymentRequest::Single(SinglePaymentRequest {
                 amount: new.amount,
                 currency: new.currency,
-                current_exchange_rate: None,
+                current_exchange_rate: priced.rate,
                 invoice: invoice.bolt11,
                 auth_token: new.auth_token,
                 expires_at,
@@ -199,7 +206,7 @@ impl Payments<'_> {
         Ok((wallet.info().await?, wallet.balance().await?))
     }
 
-    fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
+    pub(super) fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
         self.0.wallet().ok_or(Error::NotConfigured { what: "a Lightning wallet" })
     }
 
@@ -244,17 +251,6 @@ pub(super) fn reconcile_later(node: &Arc<Node>) {
             () = tasks.stopping() => {}
         }
     });
-}
-
-/// The amount in millisatoshi; fiat needs a source of rates, which there is not yet.
-pub(super) fn millisats(amount: u64, currency: &Currency) -> Result<Millisats, Error> {
-    if amount == 0 {
-        return Err(Error::ZeroAmount);
-    }
-    match currency {
-        Currency::Millisats => Ok(Millisats::new(amount)),
-        Currency::Fiat(_) => Err(Error::NotConfigured { what: "a source of exchange rates" }),
-    }
 }
 
 /// A deadline that is not over and not absurdly far.

@@ -3,6 +3,7 @@
 use super::call::bounded;
 use super::logins::json;
 use super::payments::in_time;
+use super::prices;
 use super::{Call, Opened, PATIENCE, Recipient};
 use crate::conversation::ask::{Ask, Question};
 use crate::conversation::send::Send;
@@ -46,7 +47,8 @@ impl Subscriptions<'_> {
     /// [`RecurringPaymentResponse`](crate::event::PortalEvent::RecurringPaymentResponse).
     ///
     /// # Errors
-    /// When the request is over already, the amount is zero, or nothing can be saved.
+    /// When the request is over already, the amount is zero, nobody quotes the currency, or
+    /// nothing can be saved.
     ///
     /// # Cancel safety
     /// The request may be sent also when the future is dropped.
@@ -57,18 +59,17 @@ impl Subscriptions<'_> {
         call: Call,
     ) -> Result<Opened, Error> {
         let node = self.0;
-        if new.amount == 0 {
-            return Err(Error::ZeroAmount);
-        }
+        prices::check(node, new.amount, &new.currency)?;
         let expires_at = in_time(new.expires_at, node.env().now())?;
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
+            let priced = prices::price(node, new.amount, &new.currency).await?;
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = PaymentRequest::Recurring(RecurringPaymentRequest {
                 amount: new.amount,
                 currency: new.currency,
                 recurrence: new.recurrence,
-                current_exchange_rate: None,
+                current_exchange_rate: priced.rate,
                 expires_at,
                 auth_token: new.auth_token,
                 description: new.description,

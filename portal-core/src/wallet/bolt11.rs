@@ -26,6 +26,8 @@ pub struct Bolt11 {
     pub amount: Option<Millisats>,
     /// For the payer, when it is a text and not a hash.
     pub description: Option<String>,
+    /// SHA-256 of a longer description, when it is that.
+    pub description_hash: Option<[u8; 32]>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends.
@@ -53,9 +55,9 @@ impl Bolt11 {
         };
         let invoice = Bolt11Invoice::from_str(text).map_err(|_| NotAnInvoice)?;
         let created = invoice.duration_since_epoch();
-        let description = match invoice.description() {
-            Bolt11InvoiceDescriptionRef::Direct(text) => Some(text.as_inner().0.clone()),
-            Bolt11InvoiceDescriptionRef::Hash(_) => None,
+        let (description, description_hash) = match invoice.description() {
+            Bolt11InvoiceDescriptionRef::Direct(text) => (Some(text.as_inner().0.clone()), None),
+            Bolt11InvoiceDescriptionRef::Hash(hash) => (None, Some(hash.0.to_byte_array())),
         };
         let created_at = Timestamp::from_secs(created.as_secs());
         Ok(Self {
@@ -63,6 +65,7 @@ impl Bolt11 {
             payment_hash: PaymentHash(invoice.payment_hash().to_byte_array()),
             amount: invoice.amount_milli_satoshis().map(Millisats::new),
             description: description.filter(|text| !text.is_empty()),
+            description_hash,
             created_at,
             expires_at: created_at.saturating_add(invoice.expiry_time()),
         })

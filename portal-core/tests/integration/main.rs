@@ -10,5 +10,7 @@ mod money;
 mod outages;
 mod payment;
 mod peer;
+mod prices;
 mod profile;
 mod subkeys;
+mod tenants;

@@ -24,6 +24,8 @@ pub enum Trouble {
     Timeout,
     /// It is done, and the caller hears of a timeout all the same.
     LostAnswer,
+    /// It is done, and the answer cannot be read.
+    Garbled,
     /// Nothing is done: the wallet cannot be reached.
     Unreachable,
     /// Nothing is done: the wallet says no.

@@ -43,6 +43,28 @@ pub(super) enum Record {
         created_at: u64,
         expires_at: u64,
     },
+    /// An invoice was made whose preimage the payee keeps.
+    Hold {
+        #[serde(with = "hex::serde")]
+        hash: [u8; 32],
+        payee: String,
+        bolt11: String,
+        msat: u64,
+        created_at: u64,
+        expires_at: u64,
+    },
+    /// The payee told the preimage, to take the money that is held.
+    Revealed {
+        #[serde(with = "hex::serde")]
+        hash: [u8; 32],
+        #[serde(with = "hex::serde")]
+        preimage: [u8; 32],
+    },
+    /// The payee does not want the money any more.
+    Cancelled {
+        #[serde(with = "hex::serde")]
+        hash: [u8; 32],
+    },
     /// Money left the payer.
     Sent {
         #[serde(with = "hex::serde")]
@@ -74,7 +96,10 @@ pub struct Misfit;
 pub(super) struct Row {
     pub(super) payee: String,
     pub(super) bolt11: String,
-    pub(super) preimage: [u8; 32],
+    /// `None` as long as the payee of a hold invoice keeps it.
+    pub(super) preimage: Option<[u8; 32]>,
+    pub(super) hold: bool,
+    pub(super) cancelled: bool,
     pub(super) amount: Option<Millisats>,
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
@@ -115,21 +140,41 @@ impl Ledger {
                 self.accounts.insert(name, msat);
             }
             Record::Invoice { hash, preimage, payee, bolt11, msat, created_at, expires_at } => {
-                let hash = PaymentHash(hash);
-                if self.rows.contains_key(&hash) || !self.accounts.contains_key(&payee) {
-                    return Err(Misfit);
-                }
                 let row = Row {
                     payee,
                     bolt11,
-                    preimage,
+                    preimage: Some(preimage),
+                    hold: false,
+                    cancelled: false,
                     amount: msat.map(Millisats::new),
                     created_at: Timestamp::from_secs(created_at),
                     expires_at: Timestamp::from_secs(expires_at),
                     payment: None,
                 };
-                self.rows.insert(hash, row);
-                self.order.push(hash);
+                self.open(PaymentHash(hash), row)?;
+            }
+            Record::Hold { hash, payee, bolt11, msat, created_at, expires_at } => {
+                let row = Row {
+                    payee,
+                    bolt11,
+                    preimage: None,
+                    hold: true,
+                    cancelled: false,
+                    amount: Some(Millisats::new(msat)),
+                    created_at: Timestamp::from_secs(created_at),
+                    expires_at: Timestamp::from_secs(expires_at),
+                    payment: None,
+                };
+                self.open(PaymentHash(hash), row)?;
+            }
+            Record::Revealed { hash, preimage } => {
+                let row = self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?;
+                if row.preimage.replace(preimage).is_some() {
+                    return Err(Misfit);
+                }
+            }
+            Record::Cancelled { hash } => {
+                self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?.cancelled = true;
             }
             Record::Sent { hash, payer, msat, at } => {
                 let row = self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?;
@@ -147,6 +192,9 @@ impl Ledger {
             }
             Record::Settled { hash, at } => {
                 let hash = PaymentHash(hash);
+                if self.rows.get(&hash).is_some_and(|row| row.preimage.is_none()) {
+                    return Err(Misfit);
+                }
                 let (row, payment) = under_way(&mut self.rows, hash)?;
                 let balance = self.accounts.get_mut(row).ok_or(Misfit)?;
                 *balance = balance.checked_add(payment.amount.as_u64()).ok_or(Misfit)?;
@@ -166,6 +214,15 @@ impl Ledger {
                 payment.state = Moved::Failed;
             }
         }
+        Ok(())
+    }
+
+    fn open(&mut self, hash: PaymentHash, row: Row) -> Result<(), Misfit> {
+        if self.rows.contains_key(&hash) || !self.accounts.contains_key(&row.payee) {
+            return Err(Misfit);
+        }
+        self.rows.insert(hash, row);
+        self.order.push(hash);
         Ok(())
     }
 
@@ -208,9 +265,7 @@ impl Ledger {
                 direction: Direction::Outgoing,
                 state: match payment.state {
                     Moved::UnderWay => PaymentState::Pending,
-                    Moved::Settled(at) => {
-                        PaymentState::Settled { preimage: Some(row.preimage), at }
-                    }
+                    Moved::Settled(at) => PaymentState::Settled { preimage: row.preimage, at },
                     Moved::Failed => PaymentState::Failed,
                 },
                 amount: payment.amount,
@@ -223,9 +278,10 @@ impl Ledger {
         }
         let (state, paid) = match row.payment.as_ref().map(|payment| (payment.state, payment)) {
             Some((Moved::Settled(at), payment)) => {
-                (PaymentState::Settled { preimage: Some(row.preimage), at }, Some(payment.amount))
+                (PaymentState::Settled { preimage: row.preimage, at }, Some(payment.amount))
             }
             Some((Moved::UnderWay, _)) => (PaymentState::Pending, None),
+            _ if row.cancelled => (PaymentState::Failed, None),
             _ if now >= row.expires_at => (PaymentState::Failed, None),
             _ => (PaymentState::Pending, None),
         };

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use lightning_invoice::{
+    Bolt11InvoiceDescription, Currency, InvoiceBuilder, PaymentSecret, Sha256,
+};
 use nostr::hashes::{Hash, sha256};
 use secp256k1::{SECP256K1, SecretKey};
 
@@ -17,7 +19,7 @@ use super::ledger::{Ledger, Misfit, Moved, Record, Settlement};
 use crate::env::Env;
 use crate::primitives::{Millisats, Timestamp};
 use crate::wallet::bolt11::Bolt11;
-use crate::wallet::events::EventSource;
+use crate::wallet::events::{EventSource, Source};
 use crate::wallet::{
     Balance, Invoice, ListPayments, PayInvoice, PayOutcome, PaymentHash, PaymentState, WalletError,
     WalletEvent, WalletPayment,
@@ -41,6 +43,15 @@ pub enum NetworkError {
     NotUnderWay,
 }
 
+/// What an invoice says it is for.
+#[derive(Clone, Copy)]
+pub(super) enum Description<'a> {
+    /// In words.
+    Text(Option<&'a str>),
+    /// By the hash of more words than fit.
+    Hash([u8; 32]),
+}
+
 struct Inner {
     env: Env,
     /// Signs the invoices of all wallets; a new one each time the network is opened.
@@ -48,10 +59,11 @@ struct Inner {
     state: Mutex<State>,
 }
 
-struct State {
-    ledger: Ledger,
+pub(super) struct State {
+    pub(super) ledger: Ledger,
     journal: Option<Journal>,
     listeners: HashMap<Arc<str>, Arc<EventSource>>,
+    holders: HashMap<Arc<str>, Arc<Source<WalletPayment>>>,
     orders: HashMap<Arc<str>, Orders>,
     late: Duration,
 }
@@ -87,6 +99,7 @@ impl SimulatedNetwork {
             ledger,
             journal,
             listeners: HashMap::new(),
+            holders: HashMap::new(),
             orders: HashMap::new(),
             late: Duration::ZERO,
         };
@@ -150,6 +163,9 @@ impl SimulatedNetwork {
         let at = self.now();
         let mut state = self.state();
         state.under_way(hash)?;
+        if state.ledger.row(hash).is_some_and(|row| row.preimage.is_none()) {
+            return Err(NetworkError::NotUnderWay);
+        }
         state.commit(vec![Record::Settled { hash: hash.0, at: at.as_secs() }])?;
         state.announce(hash, at);
         Ok(())
@@ -180,6 +196,11 @@ impl SimulatedNetwork {
         source.or_insert_with(|| Arc::new(EventSource::new())).listen()
     }
 
+    pub(super) fn held_source(&self, name: &Arc<str>) -> Arc<Source<WalletPayment>> {
+        let mut state = self.state();
+        state.holders.entry(name.clone()).or_insert_with(|| Arc::new(Source::new())).clone()
+    }
+
     pub(super) fn balance_of(&self, name: &str) -> Result<Balance, WalletError> {
         let amount = self.balance(name).ok_or(WalletError::Unreachable)?;
         Ok(Balance { amount, at: self.now() })
@@ -189,28 +210,12 @@ impl SimulatedNetwork {
         &self,
         payee: &str,
         amount: Option<Millisats>,
-        description: Option<&str>,
+        description: Description<'_>,
         expiry: Duration,
     ) -> Result<Invoice, WalletError> {
         let preimage = self.0.env.bytes::<32>();
-        let hash = sha256::Hash::hash(&preimage);
-        let mut builder = InvoiceBuilder::new(Currency::Regtest)
-            .description(description.unwrap_or("").to_owned())
-            .payment_hash(hash)
-            .payment_secret(PaymentSecret(self.0.env.bytes()))
-            .duration_since_epoch(Duration::from_secs(self.now().as_secs()))
-            .min_final_cltv_expiry_delta(18)
-            .expiry_time(Duration::from_secs(expiry.as_secs()))
-            .basic_mpp();
-        if let Some(amount) = amount {
-            builder = builder.amount_milli_satoshis(amount.as_u64());
-        }
-        let text = builder
-            .build_signed(|message| SECP256K1.sign_ecdsa_recoverable(message, &self.0.node_key))
-            .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?
-            .to_string();
-        let read = Bolt11::parse(&text)
-            .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?;
+        let hash = PaymentHash(sha256::Hash::hash(&preimage).to_byte_array());
+        let read = self.sign(hash, amount, description, expiry)?;
         let record = Record::Invoice {
             hash: read.payment_hash.0,
             preimage,
@@ -224,6 +229,43 @@ impl SimulatedNetwork {
         Ok(read.into())
     }
 
+    /// The text of an invoice, which is in nobody's books yet.
+    pub(super) fn sign(
+        &self,
+        hash: PaymentHash,
+        amount: Option<Millisats>,
+        description: Description<'_>,
+        expiry: Duration,
+    ) -> Result<Bolt11, WalletError> {
+        let builder = InvoiceBuilder::new(Currency::Regtest);
+        let builder = match description {
+            Description::Text(text) => {
+                builder.invoice_description(Bolt11InvoiceDescription::Direct(
+                    lightning_invoice::Description::new(text.unwrap_or("").to_owned())
+                        .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?,
+                ))
+            }
+            Description::Hash(hash) => builder.invoice_description(Bolt11InvoiceDescription::Hash(
+                Sha256(sha256::Hash::from_byte_array(hash)),
+            )),
+        };
+        let mut builder = builder
+            .payment_hash(sha256::Hash::from_byte_array(hash.0))
+            .payment_secret(PaymentSecret(self.0.env.bytes()))
+            .duration_since_epoch(Duration::from_secs(self.now().as_secs()))
+            .min_final_cltv_expiry_delta(18)
+            .expiry_time(Duration::from_secs(expiry.as_secs()))
+            .basic_mpp();
+        if let Some(amount) = amount {
+            builder = builder.amount_milli_satoshis(amount.as_u64());
+        }
+        let text = builder
+            .build_signed(|message| SECP256K1.sign_ecdsa_recoverable(message, &self.0.node_key))
+            .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?
+            .to_string();
+        Bolt11::parse(&text).map_err(|cause| WalletError::BadRequest { what: cause.to_string() })
+    }
+
     pub(super) fn lookup(&self, name: &str, hash: PaymentHash) -> Option<WalletPayment> {
         let now = self.now();
         let mut state = self.state();
@@ -235,6 +277,12 @@ impl SimulatedNetwork {
             *preimage = state.told_preimage(name, *preimage);
         }
         Some(payment)
+    }
+
+    pub(super) fn invoice_of(&self, name: &str, hash: PaymentHash) -> Option<String> {
+        let state = self.state();
+        state.ledger.view(name, hash, self.now())?;
+        state.ledger.row(hash).map(|row| row.bolt11.clone())
     }
 
     pub(super) fn list(&self, name: &str, query: ListPayments) -> Vec<WalletPayment> {
@@ -271,10 +319,12 @@ impl SimulatedNetwork {
         let at = now.as_secs();
         let mut records =
             vec![Record::Sent { hash: hash.0, payer: payer.to_owned(), msat: amount.as_u64(), at }];
-        if state.struck(payer, &Fault::PayLater) {
+        let later = state.struck(payer, &Fault::PayLater);
+        let Some(preimage) = preimage.filter(|_| !later) else {
             state.commit(records).map_err(unwritten)?;
+            state.announce_held(hash, now);
             return Ok(PayOutcome::Pending);
-        }
+        };
         records.push(Record::Settled { hash: hash.0, at });
         state.commit(records).map_err(unwritten)?;
         state.announce(hash, now);
@@ -282,24 +332,25 @@ impl SimulatedNetwork {
         Ok(PayOutcome::Settled { preimage, fee: Millisats::new(0) })
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.0.env.now()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What to do about a payment.
 enum Verdict {
-    Pay([u8; 32]),
+    /// `None`: the payee keeps the preimage.
+    Pay(Option<[u8; 32]>),
     Over(PayOutcome),
 }
 
 impl State {
     /// Saves first, then changes the books.
-    fn commit(&mut self, records: Vec<Record>) -> Result<(), NetworkError> {
+    pub(super) fn commit(&mut self, records: Vec<Record>) -> Result<(), NetworkError> {
         if let Some(journal) = &mut self.journal {
             journal.append(&records)?;
         }
@@ -336,9 +387,11 @@ impl State {
             }
             Some(payment) if payment.state == Moved::UnderWay => Verdict::Over(PayOutcome::Pending),
             Some(payment) if payment.state != Moved::Failed => {
-                let fee = Millisats::new(0);
-                Verdict::Over(PayOutcome::Settled { preimage: row.preimage, fee })
+                Verdict::Over(row.preimage.map_or(PayOutcome::Pending, |preimage| {
+                    PayOutcome::Settled { preimage, fee: Millisats::new(0) }
+                }))
             }
+            _ if row.cancelled => failed("the payee no longer wants it"),
             _ if now >= row.expires_at.saturating_add(self.late) => {
                 failed("the invoice has expired")
             }
@@ -347,7 +400,7 @@ impl State {
     }
 
     /// Tells both sides of a payment that it settled.
-    fn announce(&mut self, hash: PaymentHash, now: Timestamp) {
+    pub(super) fn announce(&mut self, hash: PaymentHash, now: Timestamp) {
         let Some(row) = self.ledger.row(hash) else { return };
         let payer = row.payment.as_ref().map(|payment| payment.payer.clone());
         for name in payer.into_iter().chain([row.payee.clone()]) {
@@ -360,6 +413,16 @@ impl State {
                 source.send(WalletEvent::Settled(payment.clone()));
             }
             source.send(WalletEvent::Settled(payment));
+        }
+    }
+
+    /// Tells the payee of a hold invoice that money waits.
+    fn announce_held(&self, hash: PaymentHash, now: Timestamp) {
+        let Some(row) = self.ledger.row(hash).filter(|row| row.preimage.is_none()) else { return };
+        let payment = self.ledger.view(&row.payee, hash, now);
+        let source = self.holders.get(row.payee.as_str());
+        if let (Some(source), Some(payment)) = (source, payment) {
+            source.send(payment);
         }
     }
 
@@ -376,7 +439,7 @@ impl State {
 }
 
 /// The books were not changed, but the file may hold the record.
-fn unwritten(cause: NetworkError) -> WalletError {
+pub(super) fn unwritten(cause: NetworkError) -> WalletError {
     tracing::warn!(%cause, "simulated ledger");
     WalletError::BadAnswer { what: "the ledger cannot be written".to_owned() }
 }

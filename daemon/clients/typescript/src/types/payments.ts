@@ -6,7 +6,7 @@ export enum Currency {
   Millisats = 'Millisats',
 }
 
-/** `Currency.Millisats`, or a fiat code such as `"EUR"`; fiat amounts are in cents. */
+/** `Currency.Millisats`, or a fiat code such as `"EUR"`; fiat amounts are in hundredths, whatever the currency. */
 export type PaymentCurrency = Currency | string;
 
 /** An exchange rate that was used. */
