@@ -6,6 +6,7 @@
 //! refused, because a misspelt limit or token would otherwise be silently without effect.
 
 mod auth;
+mod cashu;
 mod info;
 mod lightning_address;
 mod limits;
@@ -25,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
+pub use self::cashu::CashuConfig;
 pub use self::info::InfoConfig;
 pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;
@@ -49,6 +51,8 @@ pub struct Config {
     pub wallet: WalletConfig,
     /// Who says what a bitcoin costs.
     pub rates: RatesConfig,
+    /// The ticket wallet.
+    pub cashu: CashuConfig,
     /// Who may use it.
     pub auth: AuthConfig,
     /// What a stranger can cost.
@@ -104,6 +108,7 @@ pub fn load(
         nostr: NostrConfig::take(&mut values, flags),
         wallet: WalletConfig::take(&mut values),
         rates: RatesConfig::take(&mut values),
+        cashu: CashuConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),

@@ -192,11 +192,6 @@ fn looks_locked(proof: &Proof) -> bool {
     proof.secret.as_bytes().first() == Some(&b'[')
 }
 
-/// The keys a proof is locked to, when it is locked to keys: the holder first.
-pub(super) fn locked_to(proof: &Proof) -> Vec<cdk_common::PublicKey> {
-    read(proof).filter(|lock| lock.kind == Kind::P2PK).map(|lock| lock.primary).unwrap_or_default()
-}
-
 /// Whether a proof has any lock.
 pub(super) fn is_locked(proof: &Proof) -> bool {
     looks_locked(proof)

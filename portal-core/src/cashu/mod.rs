@@ -151,7 +151,8 @@ struct Inner {
     store: TicketStore,
     ring: KeyRing,
     transport: Transport,
-    trusted: BTreeSet<MintAddress>,
+    /// Mints that the owner has named.
+    trusted: Mutex<BTreeSet<MintAddress>>,
     /// What lets us in, by mint.
     tokens: Mutex<HashMap<MintAddress, Arc<Secret<String>>>>,
     keysets: Mutex<HashMap<MintAddress, Arc<Keysets>>>,
@@ -182,7 +183,7 @@ impl TicketWallet {
             store,
             ring,
             transport: Transport::new(strangers, patience),
-            trusted: trusted.into_iter().collect(),
+            trusted: Mutex::new(trusted.into_iter().collect()),
             tokens: Mutex::new(tokens),
             keysets: Mutex::default(),
             busy: Mutex::default(),
@@ -193,6 +194,12 @@ impl TicketWallet {
     #[must_use]
     pub fn key(&self) -> PublicKey {
         self.0.ring.own()
+    }
+
+    /// From now on this mint may be anywhere, also on a private address: its owner names it, not a
+    /// stranger.
+    pub fn trust(&self, mint: &MintAddress) {
+        self.0.trusted.lock().unwrap_or_else(PoisonError::into_inner).insert(mint.clone());
     }
 
     /// Keeps what a mint lets us in by. It is shown to the origin of that mint and nowhere else,
@@ -251,7 +258,8 @@ impl Inner {
         &self,
         mint: &MintAddress,
     ) -> Result<Connection, transport::CallError> {
-        let trusted = self.trusted.contains(mint);
+        let trusted =
+            self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(mint);
         self.transport.to(mint, trusted, self.token(mint), self.env.now()).await
     }
 
