@@ -2,6 +2,7 @@
 
 pub mod kill;
 mod loss;
+pub mod tickets;
 
 use anyhow::Result;
 
@@ -11,6 +12,7 @@ use crate::report::{Report, Row};
 /// The names, and what each breaks.
 pub const NAMES: &[(&str, &str)] = &[
     ("kill", "a service is killed at random points: nothing acknowledged is lost or repeated"),
+    ("tickets", "wallets are killed, answers of the mint are lost: the sum of all value stays"),
     ("loss", "relays drop connections and frames: every login and payment ends as it should"),
 ];
 
@@ -24,6 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         }
         let result = match *name {
             "kill" => kill::run(arguments, &mut report),
+            "tickets" => tickets::run(arguments, &mut report),
             _ => loss::run(arguments, &mut report),
         };
         if let Err(error) = result {

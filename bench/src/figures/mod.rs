@@ -4,6 +4,7 @@ mod bad_relay;
 mod deadline;
 mod footprint;
 mod foreign_relay;
+mod gate;
 mod idle_cpu;
 mod idle_rss;
 mod login_cpu;
@@ -31,6 +32,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("deadline", "when a request ends that nobody answers"),
     ("footprint", "memory at rest, start, size of the daemon"),
     ("foreign-relay", "logins over a relay that we did not write"),
+    ("gate", "the verdict on a ticket at the door, with and without its mint"),
 ];
 
 type Figure = fn(&Arguments, &mut Report) -> Result<()>;
@@ -49,6 +51,7 @@ fn figure(name: &str) -> Option<Figure> {
         "deadline" => deadline::run,
         "footprint" => footprint::run,
         "foreign-relay" => foreign_relay::run,
+        "gate" => gate::run,
         _ => return None,
     })
 }
