@@ -48,6 +48,9 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
             life(folder.path(), &mint, env.jitter(LONGEST_LIFE)).await?;
         }
         mint.faults().clear();
+        // cdk's mint gives up in the middle when its client is gone, and says 11002 from then on; it
+        // makes up its mind at its next start.
+        mint.restart().await?;
         let sums = end(folder.path(), &mint).await?;
         for (unit, held) in [("vip", sums.vip), ("sat", sums.sat)] {
             let outstanding = mint.outstanding(unit).await?;

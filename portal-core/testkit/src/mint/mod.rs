@@ -257,6 +257,17 @@ impl StockMint {
         Ok(quotes.len())
     }
 
+    /// Stops the mint behind its door and starts it again, as its operator would: at its start it
+    /// finishes or undoes what a connection that was cut has left half done.
+    ///
+    /// # Errors
+    /// When it does not stop or start.
+    pub async fn restart(&self) -> Result<(), MintError> {
+        self.mint.stop().await?;
+        self.mint.start().await?;
+        Ok(())
+    }
+
     /// What it has issued of a unit and not got back: what all wallets together must have.
     ///
     /// # Errors
