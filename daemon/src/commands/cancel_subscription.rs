@@ -23,7 +23,7 @@ pub struct Reply {
     /// Its stream.
     pub stream_id: StreamId,
     /// The subscription; `null` when the person had not agreed to it yet.
-    pub subscription: Option<SubscriptionInfo>,
+    pub subscription: Option<Box<SubscriptionInfo>>,
 }
 
 /// Cancels.
@@ -37,5 +37,6 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         .cancel(stream, reason)
         .await
         .map_err(|error| super::failed(error, what))?;
+    let subscription = subscription.map(Box::new);
     Ok(Reply { stream_id: stream, subscription }.into())
 }

@@ -16,5 +16,5 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         .resume(stream)
         .await
         .map_err(|error| super::failed(error, what))?;
-    Ok(Reply { subscription }.into())
+    Ok(Reply { subscription: Box::new(subscription) }.into())
 }

@@ -67,5 +67,5 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         .schedule(recipient, agreed, plan)
         .await
         .map_err(|error| super::failed(error, what))?;
-    Ok(Reply { subscription }.into())
+    Ok(Reply { subscription: Box::new(subscription) }.into())
 }

@@ -12,7 +12,7 @@ use crate::error::CommandError;
 #[derive(Clone, Debug, Serialize)]
 pub struct Reply {
     /// The subscription.
-    pub subscription: SubscriptionInfo,
+    pub subscription: Box<SubscriptionInfo>,
 }
 
 /// Which subscription.

@@ -7,12 +7,14 @@
 
 mod auth;
 mod breez;
+mod cashu;
 mod info;
 mod lightning_address;
 mod limits;
 pub mod locate;
 mod logging;
 mod nostr;
+mod payments;
 mod problem;
 mod profile;
 mod rates;
@@ -28,11 +30,13 @@ use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
 pub use self::breez::BreezSettings;
+pub use self::cashu::CashuConfig;
 pub use self::info::InfoConfig;
 pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;
 pub use self::logging::LoggingConfig;
 pub use self::nostr::NostrConfig;
+pub use self::payments::PaymentsConfig;
 pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
 pub use self::rates::{RatesConfig, SourceConfig};
@@ -51,8 +55,12 @@ pub struct Config {
     pub nostr: NostrConfig,
     /// The wallet that takes and makes payments.
     pub wallet: WalletConfig,
+    /// The bounds of what it pays.
+    pub payments: PaymentsConfig,
     /// Who says what a bitcoin costs.
     pub rates: RatesConfig,
+    /// The ticket wallet.
+    pub cashu: CashuConfig,
     /// Who may use it.
     pub auth: AuthConfig,
     /// What a stranger can cost.
@@ -109,7 +117,9 @@ pub fn load(
         info: InfoConfig::take(&mut values, flags),
         nostr: NostrConfig::take(&mut values, flags),
         wallet: WalletConfig::take(&mut values),
+        payments: PaymentsConfig::take(&mut values),
         rates: RatesConfig::take(&mut values),
+        cashu: CashuConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),

@@ -420,6 +420,26 @@ fn proxies_are_addresses() {
 }
 
 #[test]
+fn the_bounds_of_payments_are_read_and_checked() {
+    let usual = from("", &[]).expect("complete").config.payments.policy;
+    assert_eq!((usual.fee_ppm, usual.fee_floor.as_u64()), (10_000, 10_000));
+    assert!(!usual.strict_fees && !usual.limits_spending());
+    let text = "[payments]\nfee_percent = 3\nfee_floor_sats = 5\nstrict_fees = true\nper_day_sats = 100000\n";
+    let pairs = [("PORTAL__PAYMENTS__PER_RECIPIENT_PER_DAY_SATS", "2000")];
+    let policy = from(text, &pairs).expect("legal").config.payments.policy;
+    assert_eq!((policy.fee_ppm, policy.fee_floor.as_u64()), (30_000, 5_000));
+    assert!(policy.strict_fees);
+    assert_eq!(policy.per_day.map(|sum| sum.as_u64()), Some(100_000_000));
+    assert_eq!(policy.per_recipient.map(|sum| sum.as_u64()), Some(2_000_000));
+    let none = from("[payments]\nper_day_sats = 0\n", &[]).expect("legal");
+    assert!(!none.config.payments.policy.limits_spending());
+    for wrong in ["fee_percent = 101", "fee_percent = -1", "per_day_sats = 18446744073709551"] {
+        let found = problems(from(&format!("[payments]\n{wrong}1\n"), &[]));
+        assert_eq!(found.len(), 1, "{wrong}");
+    }
+}
+
+#[test]
 fn a_lightning_address_needs_the_public_https_address() {
     let section = |rest: &str| format!("[lightning_address]\nnames = [\"shop\"]\n{rest}");
     let loaded = from(&section("url = \"https://shop.example\""), &[]).expect("complete");

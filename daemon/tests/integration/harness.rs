@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use portal_core::client::{Client, IncomingRequest, RequestBody};
+use portal_core::client::{Client, ClientBuilder, IncomingRequest, RequestBody};
 use portal_core::env::Env;
 use portal_core::event::{PortalEvent, StreamEvent};
 use portal_core::identity::LocalKey;
@@ -45,6 +45,7 @@ pub struct World {
     service_key: LocalKey,
     person_key: LocalKey,
     store: Arc<MemoryStore>,
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
 }
 
 pub struct Running {
@@ -88,6 +89,7 @@ impl World {
             service_key: LocalKey::generate(&env),
             person_key: LocalKey::generate(&env),
             store: Arc::new(MemoryStore::new()),
+            tickets: None,
         }
     }
 
@@ -137,6 +139,7 @@ impl World {
             wallet_missing: (!wallet).then_some("no wallet is configured"),
             names: vec!["_".to_owned()],
             lightning_address,
+            tickets: self.tickets.clone(),
         });
         let stop = CancellationToken::new();
         let serving = portal_daemon::run(listener, state.clone(), stop.clone().cancelled_owned());
@@ -169,7 +172,16 @@ impl World {
 
     /// A person's wallet app.
     pub async fn app(&self) -> Client {
-        let client = Client::builder(self.person_key.clone())
+        self.app_of(Client::builder(self.person_key.clone())).await
+    }
+
+    /// The same with a wallet of its own.
+    pub async fn app_with_wallet(&self, wallet: Arc<SimulatedWallet>) -> Client {
+        self.app_of(Client::builder(self.person_key.clone()).wallet(wallet)).await
+    }
+
+    async fn app_of(&self, builder: ClientBuilder) -> Client {
+        let client = builder
             .relays(self.relays())
             .allow_private_relays(true)
             .start(Handle::current())

@@ -7,6 +7,7 @@ mod config;
 mod harness;
 mod hostile;
 mod lightning_address;
+mod payments;
 mod rates;
 mod rest;
 mod restart;

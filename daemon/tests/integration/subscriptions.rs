@@ -131,8 +131,10 @@ async fn a_subscription_agreed_to_before_is_taken_over() {
     let first = socket.answer(&id).await;
     assert_eq!(first["data"]["subscription"]["status"], "active");
     assert_eq!(first["data"]["subscription"]["next_due"], json!(later.to_string()));
-    let id = socket.send_once(key, "ScheduleSubscription", command).await;
+    let id = socket.send_once(key, "ScheduleSubscription", command.clone()).await;
     assert_eq!(socket.answer(&id).await["data"], first["data"], "once");
+    let error = socket.call("ScheduleSubscription", command).await;
+    assert_eq!(error["code"], ErrorCode::InvalidRequest.word(), "it is charged already");
     let all = socket.data("ListSubscriptions", json!({})).await;
     assert_eq!(all["subscriptions"].as_array().map(Vec::len), Some(1));
     daemon.stop().await;

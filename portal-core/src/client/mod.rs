@@ -7,10 +7,13 @@ mod automatic;
 mod builder;
 mod handshakes;
 mod inbox;
+mod invoices;
 mod prices;
 mod replies;
 mod requests;
 mod subscriptions;
+#[cfg(feature = "cashu")]
+mod tickets;
 
 use std::sync::Arc;
 
@@ -18,10 +21,13 @@ use nostr::PublicKey;
 
 pub use builder::ClientBuilder;
 pub use handshakes::Handshakes;
+pub use invoices::Invoices;
 pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
 pub use subscriptions::{Allowance, Subscriptions};
+#[cfg(feature = "cashu")]
+pub use tickets::{Answered, Tickets};
 
 use crate::driver::Node;
 use crate::identity::LocalKey;
@@ -75,10 +81,23 @@ impl Client {
         Replies { node: &self.node, inbox: &self.inbox }
     }
 
+    /// Giving invoices to services that ask for one.
+    #[must_use]
+    pub fn invoices(&self) -> Invoices<'_> {
+        Invoices { node: &self.node, inbox: &self.inbox }
+    }
+
     /// Whether what services ask for is fair.
     #[must_use]
     pub fn prices(&self) -> Prices<'_> {
         Prices(&self.node)
+    }
+
+    /// Tickets: taking what services give, answering what they ask for.
+    #[cfg(feature = "cashu")]
+    #[must_use]
+    pub fn tickets<'a>(&'a self, wallet: &'a crate::cashu::TicketWallet) -> Tickets<'a> {
+        Tickets { client: self, wallet }
     }
 
     /// Recurring payments.

@@ -76,8 +76,8 @@ mod tests {
     fn what_cannot_be_asked_for_is_rounded_away() {
         assert_eq!(share(10_000, 20_000, "Millisats", 175), Some(2000));
         assert_eq!(share(10_001, 20_000, "Millisats", 175), Some(2499), "it has fractions anyway");
-        assert_eq!(share(100_00, 199_00, "JPY", 150), Some(49_00));
-        assert_eq!(share(199_00, 100_00, "JPY", 150), Some(-50_00));
+        assert_eq!(share(10_000, 19_900, "JPY", 150), Some(4_900));
+        assert_eq!(share(19_900, 10_000, "JPY", 150), Some(-5_000));
         assert_eq!(share(1, u64::MAX, "EUR", 100), None, "does not fit");
     }
 

@@ -344,6 +344,9 @@ pub enum Refused {
     /// The person has not agreed yet.
     #[error("the person has not agreed yet")]
     Proposed,
+    /// It is charged already, by another schedule.
+    #[error("the subscription is charged already")]
+    Charged,
     /// The amount is zero, or so large that sums with it do not fit.
     #[error("the amount is zero or too large")]
     Amount,

@@ -92,7 +92,6 @@ impl Subscription {
     }
 
     /// One that the person agreed to earlier, or elsewhere.
-    #[must_use]
     pub fn agreed(
         stream: StreamId,
         terms: Terms,
@@ -392,11 +391,9 @@ impl Subscription {
             Phase::PastDue { .. } | Phase::Retrying { .. } => {
                 self.phase = Phase::Retrying { at: now };
             }
-            Phase::Active if was_paused => {
-                if self.due.is_some_and(|due| due < now) {
-                    let next = self.terms.calendar.next_from(now);
-                    self.due = next.and_then(|next| self.terms.in_time(next));
-                }
+            Phase::Active if was_paused && self.due.is_some_and(|due| due < now) => {
+                let next = self.terms.calendar.next_from(now);
+                self.due = next.and_then(|next| self.terms.in_time(next));
             }
             _ if !was_paused => return Ok(Change::default()),
             _ => {}

@@ -13,7 +13,9 @@ use crate::protocol::subscription::Recurrence;
 use crate::storage::Write;
 use crate::storage::schedule::{ChargeRecord, ScheduleFilter};
 use crate::subscriptions::journal::stream_of_request;
-use crate::subscriptions::{Policy, Subscription, SubscriptionInfo, Terms};
+use crate::subscriptions::{
+    Policy, Refused, SchedulerError, Subscription, SubscriptionInfo, Terms,
+};
 
 /// How a subscription is charged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,8 +101,8 @@ impl Subscriptions<'_> {
     /// Charges a subscription that a person agreed to earlier, on another schedule.
     ///
     /// # Errors
-    /// When nothing is charged here, the amount is zero or too large, a text is too long, a key is
-    /// no key, or nothing can be saved.
+    /// When nothing is charged here, it is charged already, the amount is zero or too large, a text
+    /// is too long, a key is no key, or nothing can be saved.
     ///
     /// # Cancel safety
     /// It may be charged also when the future is dropped.
@@ -127,6 +129,13 @@ impl Subscriptions<'_> {
             description: agreed.description,
             auth_token: agreed.auth_token,
         };
+        let known = format!("schedule/{}/{}", terms.owner, terms.subscription_id);
+        let _alone = self.node.claims().exclusive(&known).await;
+        for record in self.node.store().schedules_named(&terms.subscription_id).await? {
+            if Subscription::read(&record)?.terms.is_of(&terms.owner) {
+                return Err(SchedulerError::from(Refused::Charged).into());
+            }
+        }
         let env = self.node.env();
         let (new, change) =
             Subscription::agreed(env.stream_id(), terms, agreed.amount, policy, env.now());

@@ -94,19 +94,21 @@ struct Hold {
 
 impl Hold {
     fn after(&mut self, turn: &Result<Turn, StorageError>) {
-        let trouble = match turn {
-            Ok(turn) => turn.unavailable || turn.failed > 0,
+        let growing = match turn {
+            Ok(turn) if turn.unavailable => true,
+            // One that cannot be attended to does not keep the others waiting for long.
+            Ok(turn) if turn.failed > 0 => false,
+            Ok(_) => {
+                *self = Self::default();
+                return;
+            }
             Err(error) => {
                 tracing::warn!(%error, "subscriptions cannot be read");
                 true
             }
         };
-        if !trouble {
-            *self = Self::default();
-            return;
-        }
         let pause = FIRST_HOLD.saturating_mul(1 << self.times.min(8)).min(LONGEST_HOLD);
-        self.times = self.times.saturating_add(1);
+        self.times = if growing { self.times.saturating_add(1) } else { 0 };
         self.until = Instant::now().checked_add(pause);
     }
 

@@ -6,10 +6,13 @@
 //! One process per file: nothing here arbitrates between two.
 
 mod migrations;
+mod payments;
 mod reads;
 mod schedules;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "cashu")]
+pub mod tickets;
 mod writer;
 mod writes;
 
