@@ -98,6 +98,12 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// A refund of what was not paid, or of more than is left of it.
+    #[error("the payment cannot be refunded: {reason}")]
+    NotRefundable {
+        /// Why.
+        reason: &'static str,
+    },
     /// Something that is not set up.
     #[error("{what} is not configured")]
     NotConfigured {
@@ -150,15 +156,9 @@ impl Error {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Node(error) => node(error),
-            Self::Storage(error) => storage(error),
-            Self::Wallet(error) => wallet(error),
-            Self::Pay(error) => match error {
-                PayError::InvalidInvoice { .. } => ErrorCode::InvalidInvoice,
-                PayError::Pending => ErrorCode::PaymentPending,
-                PayError::Failed { .. } => ErrorCode::PaymentFailed,
-                PayError::Wallet(error) => wallet(error),
-                PayError::Storage(error) => storage(error),
-            },
+            Self::Storage(error) => error.code(),
+            Self::Wallet(error) => error.code(),
+            Self::Pay(error) => error.code(),
             Self::Subscription(error) => subscription(error),
             Self::Instruction(error) => instruction(error),
             Self::Key(_) | Self::InvalidPublicKey => ErrorCode::InvalidKey,
@@ -180,6 +180,7 @@ impl Error {
             Self::OutOfRange { .. } => ErrorCode::InvalidTime,
             Self::Length { .. } | Self::WrongReply => ErrorCode::InvalidRequest,
             Self::InvalidInvoice { .. } => ErrorCode::InvalidInvoice,
+            Self::NotRefundable { .. } => ErrorCode::NotRefundable,
             Self::NotConfigured { .. } => ErrorCode::NotConfigured,
             Self::StreamNotFound => ErrorCode::StreamNotFound,
             Self::IdempotencyConflict => ErrorCode::IdempotencyConflict,
@@ -208,7 +209,7 @@ const fn subscription(error: &SchedulerError) -> ErrorCode {
         SchedulerError::Till(TillError::Unavailable { .. }) => ErrorCode::ShuttingDown,
         SchedulerError::Till(TillError::Refused { .. }) => ErrorCode::InvalidKey,
         SchedulerError::Till(TillError::Storage(error)) | SchedulerError::Storage(error) => {
-            storage(error)
+            error.code()
         }
     }
 }
@@ -256,34 +257,10 @@ const fn rate(error: &RateError) -> ErrorCode {
 const fn node(error: &NodeError) -> ErrorCode {
     match error {
         NodeError::Stopped => ErrorCode::ShuttingDown,
-        NodeError::Storage(error) => storage(error),
+        NodeError::Storage(error) => error.code(),
         NodeError::Over => ErrorCode::NotFound,
         NodeError::TooMany => ErrorCode::AlreadyAnswered,
         NodeError::TooLarge => ErrorCode::TooLarge,
-    }
-}
-
-const fn storage(error: &StorageError) -> ErrorCode {
-    match error {
-        StorageError::TooNew { .. } => ErrorCode::StorageTooNew,
-        StorageError::Closed => ErrorCode::ShuttingDown,
-        StorageError::Conflict { .. }
-        | StorageError::InUse
-        | StorageError::Corrupt { .. }
-        | StorageError::Backend(_) => ErrorCode::StorageFailed,
-    }
-}
-
-fn wallet(error: &WalletError) -> ErrorCode {
-    match error {
-        WalletError::Timeout | WalletError::Unreachable => ErrorCode::WalletUnavailable,
-        WalletError::Refused { code, .. } if code == "INSUFFICIENT_BALANCE" => {
-            ErrorCode::InsufficientFunds
-        }
-        WalletError::Refused { .. } | WalletError::BadAnswer { .. } => ErrorCode::WalletRefused,
-        WalletError::Unsupported { .. } => ErrorCode::WalletUnsupported,
-        WalletError::BadRequest { .. } => ErrorCode::InvalidRequest,
-        WalletError::ShutDown => ErrorCode::ShuttingDown,
     }
 }
 

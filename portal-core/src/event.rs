@@ -3,7 +3,7 @@
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::primitives::{ErrorCode, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
 use crate::protocol::auth::AuthStatus;
 use crate::protocol::subscription::RecurringPaymentResponse;
 use crate::protocol::ticket::CashuStatus;
@@ -66,6 +66,17 @@ pub enum PortalEvent {
         /// The token, or why there is none.
         status: CashuStatus,
     },
+    /// Money went back to whoever had paid it. Ends the stream.
+    Refunded {
+        /// The stream of the payment.
+        payment: StreamId,
+        /// How much went back.
+        amount_msat: Millisats,
+        /// What it cost on top.
+        fees_paid_msat: Millisats,
+        /// 64 hex digits; its hash is the payment hash of the person's invoice.
+        preimage: String,
+    },
     /// A person closed a subscription.
     ClosedRecurringPayment {
         /// Why, if they said.
@@ -115,6 +126,7 @@ impl PortalEvent {
             | Self::RecurringPaymentResponse { .. }
             | Self::InvoiceResponse { .. }
             | Self::CashuResponse { .. }
+            | Self::Refunded { .. }
             | Self::Error { .. } => true,
         }
     }

@@ -3,6 +3,8 @@
 pub mod charges;
 pub mod kill;
 mod loss;
+mod money;
+pub mod payouts;
 
 use anyhow::Result;
 
@@ -12,6 +14,11 @@ use crate::report::{Report, Row};
 /// The names, and what each breaks.
 pub const NAMES: &[(&str, &str)] = &[
     ("kill", "a service is killed at random points: nothing acknowledged is lost or repeated"),
+    ("money", "liars, lost messages, late money, outages: `paid` is what the ledger says, soon"),
+    (
+        "payouts",
+        "a payer is killed, its wallet fails in every way: nothing is paid twice or forgotten",
+    ),
     ("charges", "a service that charges and an app that pays are killed: each period paid once"),
     ("loss", "relays drop connections and frames: every login and payment ends as it should"),
 ];
@@ -26,6 +33,8 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         }
         let result = match *name {
             "kill" => kill::run(arguments, &mut report),
+            "money" => money::run(arguments, &mut report),
+            "payouts" => payouts::run(arguments, &mut report),
             "charges" => charges::run(arguments, &mut report),
             _ => loss::run(arguments, &mut report),
         };

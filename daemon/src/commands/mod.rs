@@ -27,6 +27,7 @@ mod pause_subscription;
 mod pay_instruction;
 mod pay_invoice;
 mod read_payment_instruction;
+mod refund_payment;
 mod remove_relay;
 mod request_cashu;
 mod request_invoice;
@@ -265,6 +266,8 @@ commands! {
     FetchNip05Profile = fetch_nip05_profile;
     /// Pays from our wallet.
     PayInvoice = pay_invoice;
+    /// Gives back what was paid.
+    RefundPayment = refund_payment;
     /// What an invoice, a URI, an LNURL or a Lightning address asks for.
     ReadPaymentInstruction = read_payment_instruction;
     /// Pays to any of them.
@@ -313,6 +316,7 @@ impl Command {
             | Self::RequestPaymentRaw(_)
             | Self::CloseRecurringPayment(_)
             | Self::RequestInvoice(_)
+            | Self::RefundPayment(_)
             | Self::RequestCashu(_)
             | Self::SendCashuDirect(_) => true,
             Self::Auth(_)
@@ -445,6 +449,8 @@ replies! {
     FetchNip05Profile(fetch_nip05_profile::Reply);
     /// To `PayInvoice`.
     PayInvoice(pay_invoice::Reply);
+    /// To `RefundPayment`.
+    RefundPayment(refund_payment::Reply);
     /// To `ReadPaymentInstruction`.
     PaymentInstruction(read_payment_instruction::Reply);
     /// To `WithdrawLnurl`.

@@ -6,12 +6,14 @@
 //! refused, because a misspelt limit or token would otherwise be silently without effect.
 
 mod auth;
+mod breez;
 mod info;
 mod lightning_address;
 mod limits;
 pub mod locate;
 mod logging;
 mod nostr;
+mod payments;
 mod problem;
 mod profile;
 mod rates;
@@ -26,11 +28,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
+pub use self::breez::BreezSettings;
 pub use self::info::InfoConfig;
 pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;
 pub use self::logging::LoggingConfig;
 pub use self::nostr::NostrConfig;
+pub use self::payments::PaymentsConfig;
 pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
 pub use self::rates::{RatesConfig, SourceConfig};
@@ -49,6 +53,8 @@ pub struct Config {
     pub nostr: NostrConfig,
     /// The wallet that takes and makes payments.
     pub wallet: WalletConfig,
+    /// The bounds of what it pays.
+    pub payments: PaymentsConfig,
     /// Who says what a bitcoin costs.
     pub rates: RatesConfig,
     /// Who may use it.
@@ -107,6 +113,7 @@ pub fn load(
         info: InfoConfig::take(&mut values, flags),
         nostr: NostrConfig::take(&mut values, flags),
         wallet: WalletConfig::take(&mut values),
+        payments: PaymentsConfig::take(&mut values),
         rates: RatesConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use portal_core::client::{Client, IncomingRequest, RequestBody};
+use portal_core::client::{Client, ClientBuilder, IncomingRequest, RequestBody};
 use portal_core::env::Env;
 use portal_core::event::{PortalEvent, StreamEvent};
 use portal_core::identity::LocalKey;
@@ -169,7 +169,16 @@ impl World {
 
     /// A person's wallet app.
     pub async fn app(&self) -> Client {
-        let client = Client::builder(self.person_key.clone())
+        self.app_of(Client::builder(self.person_key.clone())).await
+    }
+
+    /// The same with a wallet of its own.
+    pub async fn app_with_wallet(&self, wallet: Arc<SimulatedWallet>) -> Client {
+        self.app_of(Client::builder(self.person_key.clone()).wallet(wallet)).await
+    }
+
+    async fn app_of(&self, builder: ClientBuilder) -> Client {
+        let client = builder
             .relays(self.relays())
             .allow_private_relays(true)
             .start(Handle::current())
@@ -240,29 +249,35 @@ impl Running {
     }
 
     async fn exchange(&self, path: &str, bearer: Option<&str>) -> Option<(u16, String)> {
-        let head =
-            bearer.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\n{head}Connection: close\r\n\r\n",
-            self.address
-        );
-        let exchange = async {
-            let mut stream = TcpStream::connect(self.address).await?;
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer)
-        };
-        let answer = soon("an answer", exchange).await.ok()?;
-        let status = answer.get(9..12)?.parse().expect("a status");
-        let body = answer.split_once("\r\n\r\n").expect("a body").1.to_owned();
-        Some((status, body))
+        http_get(self.address, path, bearer).await
     }
 
     pub async fn get_json(&self, path: &str, bearer: Option<&str>) -> (u16, Value) {
         let (status, body) = self.get(path, bearer).await;
         (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("not JSON: {body}")))
     }
+}
+
+/// A plain HTTP request to whoever listens there; the status and the body, if it answers.
+pub async fn http_get(
+    address: SocketAddr,
+    path: &str,
+    bearer: Option<&str>,
+) -> Option<(u16, String)> {
+    let head = bearer.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{head}Connection: close\r\n\r\n");
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = soon("an answer", exchange).await.ok()?;
+    let status = answer.get(9..12)?.parse().expect("a status");
+    let body = answer.split_once("\r\n\r\n").expect("a body").1.to_owned();
+    Some((status, body))
 }
 
 pub struct Socket {

@@ -1,10 +1,13 @@
 //! The daemon on a loopback socket, with a relay, a person's wallet app and simulated money.
 
+#[cfg(feature = "breez")]
+mod breez;
 mod clients;
 mod config;
 mod harness;
 mod hostile;
 mod lightning_address;
+mod payments;
 mod rates;
 mod rest;
 mod restart;

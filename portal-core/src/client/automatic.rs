@@ -23,7 +23,7 @@ use super::requests::{IncomingRequest, RequestBody};
 use crate::conversation::answer::Reply;
 use crate::driver::{Node, NodeError};
 use crate::env::Env;
-use crate::payments::pay::{self, PayError};
+use crate::payments::{self, PayError, PayRequest};
 use crate::primitives::StreamId;
 use crate::protocol::payment::{PaymentResponse, PaymentStatus, SinglePaymentRequest};
 use crate::protocol::subscription::CloseRecurringPayment;
@@ -33,7 +33,6 @@ use crate::rates::quote;
 use crate::service::json;
 use crate::storage::{OutgoingStatus, StorageError, Store, Write, commit};
 use crate::subscriptions::authorized::{Authorization, Closed, Demand, Doubt};
-use crate::wallet::LightningWallet;
 use crate::wallet::bolt11::Bolt11;
 
 /// How soon a payment whose outcome is not known is looked at again.
@@ -47,7 +46,7 @@ struct Payer {
     books: Arc<Mutex<()>>,
     store: Arc<dyn Store>,
     env: Env,
-    wallet: Arc<dyn LightningWallet>,
+    wallet: Arc<payments::Payer>,
     /// Told when a payment has been seen to, whatever came of it.
     seen_to: mpsc::UnboundedSender<StreamId>,
 }
@@ -60,13 +59,9 @@ enum Verdict {
     Ask(Doubt),
 }
 
-/// Starts the task that pays.
-pub(super) fn start(
-    node: &Arc<Node>,
-    inbox: &Arc<Inbox>,
-    books: &Arc<Mutex<()>>,
-    wallet: Arc<dyn LightningWallet>,
-) {
+/// Starts the task that pays, from the wallet of the node.
+pub(super) fn start(node: &Arc<Node>, inbox: &Arc<Inbox>, books: &Arc<Mutex<()>>) {
+    let Some(wallet) = node.payer().cloned() else { return };
     let (seen_to, finished) = mpsc::unbounded_channel();
     let tasks = node.tasks().clone();
     let payer = Arc::new(Payer {
@@ -265,12 +260,9 @@ impl Payer {
         if !request.replied {
             self.reply(&node, request, asked, PaymentStatus::Approved).await?;
         }
-        let key = format!("pay/{}", hex::encode(demand.payment_hash));
-        let guard = node.claims().exclusive(&key).await;
         // While it pays nothing keeps the node alive that nobody else holds.
         drop(node);
-        let paid = pay::pay(&self.env, &*self.store, &*self.wallet, &asked.invoice).await;
-        drop(guard);
+        let paid = self.wallet.pay(&PayRequest::new(asked.invoice.clone())).await;
         let status = match paid {
             Ok(paid) => PaymentStatus::Success { preimage: Some(paid.preimage) },
             // It is looked up again, for as long as it takes.
@@ -325,9 +317,7 @@ impl Payer {
                         OutgoingStatus::Settled { .. } => true,
                         OutgoingStatus::Failed { .. } | OutgoingStatus::Refused { .. } => false,
                         OutgoingStatus::Pending => {
-                            let wallet = &*self.wallet;
-                            match pay::pay(&self.env, &*self.store, wallet, &payment.invoice).await
-                            {
+                            match self.wallet.pay(&PayRequest::new(payment.invoice)).await {
                                 Ok(_) => true,
                                 Err(PayError::Failed { .. }) => false,
                                 Err(PayError::Storage(error)) => return Err(error),

@@ -10,6 +10,7 @@ use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::payments::PayPolicy;
 use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
@@ -26,7 +27,9 @@ pub struct ClientBuilder {
     rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
-    automatic: Option<Arc<dyn LightningWallet>>,
+    automatic: bool,
+    wallet: Option<Arc<dyn LightningWallet>>,
+    payments: PayPolicy,
 }
 
 impl ClientBuilder {
@@ -40,7 +43,9 @@ impl ClientBuilder {
             rates: None,
             allow_private: false,
             connector: None,
-            automatic: None,
+            automatic: false,
+            wallet: None,
+            payments: PayPolicy::default(),
         }
     }
 
@@ -98,7 +103,22 @@ impl ClientBuilder {
     /// Everything else is a request as before.
     #[must_use]
     pub fn pay_subscriptions(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
-        self.automatic = Some(wallet);
+        self.wallet = Some(wallet);
+        self.automatic = true;
+        self
+    }
+
+    /// The person's wallet: makes the invoices that are asked for, and pays.
+    #[must_use]
+    pub fn wallet(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.wallet = Some(wallet);
+        self
+    }
+
+    /// Within which bounds it pays.
+    #[must_use]
+    pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
+        self.payments = policy;
         self
     }
 
@@ -117,7 +137,7 @@ impl ClientBuilder {
             Some(connector) => connector,
             None => crate::driver::websocket(handle.clone(), env.clone(), self.allow_private),
         };
-        let inbox = Arc::new(Inbox::new(self.automatic.is_some()));
+        let inbox = Arc::new(Inbox::new(self.automatic));
         let options = NodeOptions {
             env,
             key: self.key,
@@ -127,14 +147,15 @@ impl ClientBuilder {
             connector,
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
-            wallet: None,
+            wallet: self.wallet,
+            policy_of_payments: self.payments,
             rates: self.rates,
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;
         let books = Arc::default();
-        if let Some(wallet) = self.automatic {
-            automatic::start(&node, &inbox, &books, wallet);
+        if self.automatic {
+            automatic::start(&node, &inbox, &books);
         }
         Ok(Client { node, inbox, books })
     }

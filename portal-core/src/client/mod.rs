@@ -7,6 +7,7 @@ mod automatic;
 mod builder;
 mod handshakes;
 mod inbox;
+mod invoices;
 mod prices;
 mod replies;
 mod requests;
@@ -18,6 +19,7 @@ use nostr::PublicKey;
 
 pub use builder::ClientBuilder;
 pub use handshakes::Handshakes;
+pub use invoices::Invoices;
 pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
@@ -73,6 +75,12 @@ impl Client {
     #[must_use]
     pub fn replies(&self) -> Replies<'_> {
         Replies { node: &self.node, inbox: &self.inbox }
+    }
+
+    /// Giving invoices to services that ask for one.
+    #[must_use]
+    pub fn invoices(&self) -> Invoices<'_> {
+        Invoices { node: &self.node, inbox: &self.inbox }
     }
 
     /// Whether what services ask for is fair.

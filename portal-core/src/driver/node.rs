@@ -16,6 +16,7 @@ use super::hub::{EventSink, Hub};
 use super::inbox::{Acceptance, FRESHNESS, Inbox};
 use super::keys::ConversationKeys;
 use super::machine_loop::{Job, MachineLoop, OpenJob};
+use super::payouts;
 use super::queries::{ProfileAnswer, Queries};
 use super::recent::Recent;
 use super::seen::Seen;
@@ -27,6 +28,7 @@ use crate::conversation::handshake::Handshake;
 use crate::conversation::{Conversation, Engine, Limits, Peer, Role};
 use crate::env::Env;
 use crate::identity::LocalKey;
+use crate::payments::{PayPolicy, Payer};
 use crate::primitives::StreamId;
 use crate::protocol::envelope::{Header, MAX_PLAINTEXT_BYTES, sign};
 use crate::protocol::kinds;
@@ -87,6 +89,8 @@ pub struct NodeOptions {
     pub store: Arc<dyn Store>,
     /// The authority on money.
     pub wallet: Option<Arc<dyn LightningWallet>>,
+    /// Within which bounds it pays.
+    pub policy_of_payments: PayPolicy,
     /// What prices fiat amounts.
     pub rates: Option<Arc<RateDesk>>,
     /// Hears of requests, on the client's side.
@@ -155,6 +159,7 @@ pub struct Node {
     pool: Arc<dyn RelayPool>,
     store: Arc<dyn Store>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    payer: Option<Arc<Payer>>,
     rates: Option<Arc<RateDesk>>,
     hub: Arc<Hub>,
     claims: Claims,
@@ -184,6 +189,7 @@ impl Node {
             policy,
             store,
             wallet,
+            policy_of_payments,
             rates,
             inbox,
         } = options;
@@ -222,6 +228,11 @@ impl Node {
         let watch = wallet
             .as_ref()
             .map(|wallet| watch::start(&tasks, wallet.clone(), env.clone(), jobs.clone()));
+        let payer = wallet.as_ref().map(|wallet| {
+            let (store, wallet) = (store.clone(), wallet.clone());
+            Arc::new(Payer::new(env.clone(), store, wallet, policy_of_payments))
+        });
+        let payouts = payer.as_ref().map(|payer| payouts::start(&tasks, payer, jobs.clone()));
         let effects = Effects {
             env: env.clone(),
             local: key.clone(),
@@ -232,6 +243,7 @@ impl Node {
             pool: pool.clone(),
             policy,
             watch,
+            payouts,
             inbox,
             addresses: Recent::new(4096),
             allowed: Recent::new(4096),
@@ -269,6 +281,7 @@ impl Node {
             pool,
             store,
             wallet,
+            payer,
             rates,
             hub,
             claims: Claims::default(),
@@ -324,6 +337,12 @@ impl Node {
     #[must_use]
     pub const fn wallet(&self) -> Option<&Arc<dyn LightningWallet>> {
         self.wallet.as_ref()
+    }
+
+    /// Whoever pays from the wallet, when there is one.
+    #[must_use]
+    pub const fn payer(&self) -> Option<&Arc<Payer>> {
+        self.payer.as_ref()
     }
 
     /// What prices fiat amounts, when there is something.
@@ -569,6 +588,7 @@ impl Node {
         let message = match &opening.conversation {
             Conversation::Ask(ask) => ask.message.len(),
             Conversation::Payment(payment) => payment.message.len(),
+            Conversation::Refund(refund) => refund.ask.message.len(),
             Conversation::Send(send) => send.message.len(),
             _ => 0,
         };

@@ -12,6 +12,7 @@ use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::payments::PayPolicy;
 use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
@@ -35,6 +36,7 @@ pub struct ServiceBuilder {
     connector: Option<Connector>,
     retention: Duration,
     charges: Option<ChargeOptions>,
+    payments: PayPolicy,
 }
 
 impl ServiceBuilder {
@@ -50,6 +52,7 @@ impl ServiceBuilder {
             connector: None,
             retention: RETENTION,
             charges: None,
+            payments: PayPolicy::default(),
         }
     }
 
@@ -116,6 +119,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Within which bounds it pays: fees, spending in a day and on one recipient.
+    #[must_use]
+    pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
+        self.payments = policy;
+        self
+    }
+
     /// Restores what was open, connects and starts working on this runtime.
     ///
     /// # Errors
@@ -141,12 +151,12 @@ impl ServiceBuilder {
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: self.wallet,
+            policy_of_payments: self.payments,
             rates: self.rates,
             inbox: None,
         };
         let node = Node::start(options, handle).await?;
         subscriptions::listen_for_closes(&node).await?;
-        super::payments::reconcile_later(&node);
         prune_regularly(&node, self.retention);
         let schedule = Arc::new(Schedule::start(&node, self.charges));
         Ok(Service { node, schedule })

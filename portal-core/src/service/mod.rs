@@ -15,6 +15,7 @@ mod payments;
 mod prices;
 mod profiles;
 mod reader;
+mod refunds;
 mod relays;
 mod schedule;
 mod streams;
@@ -33,9 +34,10 @@ pub use idempotency::Answers;
 pub use instructions::{PayTo, Withdrawal};
 pub use invoices::{Invoices, NewInvoiceRequest};
 pub use logins::{HandshakeOpened, Logins, NewHandshake};
-pub use payments::{NewSinglePayment, Payments};
+pub use payments::{NewPayment, NewSinglePayment, Payments};
 pub use profiles::Profiles;
 pub use reader::EventReader;
+pub use refunds::NewRefund;
 pub use relays::Relays;
 pub use schedule::{AgreedSubscription, ChargeOptions, SchedulePlan};
 pub use streams::Streams;
@@ -44,6 +46,7 @@ pub use tickets::{NewCashuRequest, Tickets};
 pub use tokens::Tokens;
 
 pub(crate) use logins::json;
+pub(crate) use payments::make_invoice;
 pub(crate) use streams::wait as await_delivery;
 
 pub use crate::driver::EventSink;

@@ -93,7 +93,7 @@ impl Subscriptions<'_> {
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
                 question: Question::Recurring { request_id },
-                message: json(&message),
+                message: json(&message).into(),
                 expires_at,
             })))
         })

@@ -14,8 +14,8 @@ use nostr::PublicKey;
 use super::completion::Completion;
 use super::{
     ConversationRecord, ConversationStore, Done, EventLog, IdempotencyRecord, IdempotencyStore,
-    OutgoingRecord, OutgoingStatus, OutgoingStore, PeerRecord, PeerStore, SettingStore,
-    StorageError, Store, StreamInfo, Write,
+    OutgoingRecord, OutgoingStatus, OutgoingStore, PaymentStore, PeerRecord, PeerStore,
+    ReceivedRecord, RefundRecord, SettingStore, Spent, StorageError, Store, StreamInfo, Write,
 };
 use crate::event::StreamEvent;
 use crate::primitives::{StreamId, Timestamp};
@@ -36,6 +36,9 @@ struct Data {
     idempotency: BTreeMap<String, IdempotencyRecord>,
     peers: BTreeMap<[u8; 32], PeerRecord>,
     outgoing: BTreeMap<[u8; 32], OutgoingRecord>,
+    received: BTreeMap<StreamId, ReceivedRecord>,
+    /// By payment, then by their own stream.
+    refunds: BTreeMap<(StreamId, StreamId), RefundRecord>,
     settings: BTreeMap<String, Vec<u8>>,
     schedules: schedules::Schedules,
 }
@@ -169,6 +172,12 @@ impl Data {
                 Write::PutOutgoing(record) => {
                     self.outgoing.insert(record.payment_hash, record);
                 }
+                Write::PutReceived(record) => {
+                    self.received.insert(record.stream, record);
+                }
+                Write::PutRefund(record) => {
+                    self.refunds.insert((record.payment, record.stream), record);
+                }
                 Write::PutSetting { name, value } => {
                     self.settings.insert(name, value);
                 }
@@ -211,6 +220,8 @@ impl Data {
                 | Write::RemoveSchedule(_)
                 | Write::PutCharge(_)
                 | Write::PutAuthorization(_)
+                | Write::PutReceived(_)
+                | Write::PutRefund(_)
                 | Write::PutSetting { .. }
                 | Write::RemoveSetting { .. } => {}
             }
@@ -302,6 +313,31 @@ impl OutgoingStore for MemoryStore {
         let mut records: Vec<_> = data.outgoing.values().filter(pending).cloned().collect();
         records.sort_by_key(|record| record.at);
         Ok(records)
+    }
+}
+
+#[async_trait]
+impl PaymentStore for MemoryStore {
+    async fn received(&self, stream: StreamId) -> Result<Option<ReceivedRecord>, StorageError> {
+        Ok(self.data()?.received.get(&stream).cloned())
+    }
+
+    async fn refunds(&self, payment: StreamId) -> Result<Vec<RefundRecord>, StorageError> {
+        let data = self.data()?;
+        let of_payment = data.refunds.values().filter(|refund| refund.payment == payment);
+        Ok(of_payment.cloned().collect())
+    }
+
+    async fn spent_since(
+        &self,
+        since: Timestamp,
+        payee: Option<[u8; 33]>,
+    ) -> Result<Spent, StorageError> {
+        let data = self.data()?;
+        let recent = data.outgoing.values().filter(|record| record.at >= since);
+        Ok(recent.fold(Spent::default(), |spent, record| {
+            spent.with(record.spent(), payee.is_some() && record.payee == payee)
+        }))
     }
 }
 

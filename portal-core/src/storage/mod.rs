@@ -1,5 +1,5 @@
 //! The port to durable memory: open conversations, the log of events, idempotency keys, peers,
-//! outgoing payments.
+//! payments that leave, payments that came and what of them was given back.
 //!
 //! Writes go through [`Store::commit`]: a batch is written whole or not at all, batches become
 //! durable in the order they were handed in, and `done` runs when the batch is durable (that is
@@ -10,6 +10,7 @@
 
 mod completion;
 pub mod memory;
+mod payments;
 pub(crate) mod private_file;
 pub mod schedule;
 pub mod sqlite;
@@ -20,8 +21,10 @@ use async_trait::async_trait;
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
+pub use payments::{PaymentStore, ReceivedRecord, RefundRecord, Spent};
+
 use crate::event::StreamEvent;
-use crate::primitives::{Millisats, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
 
 /// One change. A batch of them is atomic.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +51,10 @@ pub enum Write {
     PutCharge(schedule::ChargeRecord),
     /// Inserts or replaces a subscription that the person authorised, by its id.
     PutAuthorization(schedule::AuthorizationRecord),
+    /// Inserts or replaces a payment that came, by its stream.
+    PutReceived(ReceivedRecord),
+    /// Inserts or replaces a refund, by its stream.
+    PutRefund(RefundRecord),
     /// Inserts or replaces a named value.
     PutSetting {
         /// The name.
@@ -114,8 +121,36 @@ pub struct OutgoingRecord {
     pub amount: Millisats,
     /// Where it stands.
     pub status: OutgoingStatus,
-    /// When it was first asked for.
+    /// When it was asked for, the last time that it was handed to the wallet.
     pub at: Timestamp,
+    /// The node that is paid: its public key, compressed.
+    pub payee: Option<[u8; 33]>,
+    /// The most that may be paid on top.
+    pub max_fee: Millisats,
+    /// How often it was handed to the wallet: more than once only after a refusal, or a failure
+    /// that was explicitly retried.
+    pub attempt: u32,
+}
+
+impl OutgoingRecord {
+    /// Whether its outcome is not known.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.status == OutgoingStatus::Pending
+    }
+
+    /// What it has cost, or may still cost.
+    #[must_use]
+    pub fn spent(&self) -> Millisats {
+        let fee = match &self.status {
+            OutgoingStatus::Pending => self.max_fee,
+            OutgoingStatus::Settled { fee, .. } => *fee,
+            OutgoingStatus::Refused { .. } | OutgoingStatus::Failed { .. } => {
+                return Millisats::new(0);
+            }
+        };
+        self.amount.checked_add(fee).unwrap_or(Millisats::new(u64::MAX))
+    }
 }
 
 /// Where an outgoing payment stands. Everything that is not known is `Pending`.
@@ -221,6 +256,7 @@ pub trait Store:
     + IdempotencyStore
     + PeerStore
     + OutgoingStore
+    + PaymentStore
     + SettingStore
     + schedule::ScheduleStore
     + schedule::AuthorizationStore
@@ -256,6 +292,20 @@ pub async fn commit(store: &dyn Store, batch: Vec<Write>) -> Result<(), StorageE
         }),
     );
     receiver.await.unwrap_or(Err(StorageError::Closed))
+}
+
+impl StorageError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::TooNew { .. } => ErrorCode::StorageTooNew,
+            Self::Closed => ErrorCode::ShuttingDown,
+            Self::Conflict { .. } | Self::InUse | Self::Corrupt { .. } | Self::Backend(_) => {
+                ErrorCode::StorageFailed
+            }
+        }
+    }
 }
 
 /// Why the store did not do as told.

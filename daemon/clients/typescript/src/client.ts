@@ -3,7 +3,7 @@ import type { CallSpec } from './calls.js';
 import { Connection } from './connection.js';
 import { PortalSDKError, asPortalError } from './errors.js';
 import { EventHub } from './events.js';
-import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, singlePaymentKind } from './kinds.js';
+import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, refundKind, singlePaymentKind } from './kinds.js';
 import { CallbackReader, PortalStream, type StreamKind } from './readers.js';
 import { randomUuid } from './runtime.js';
 import { StreamTable, type Reader } from './streams.js';
@@ -15,9 +15,12 @@ import type {
   InvoicePaymentRequestContent,
   InvoiceResponse,
   InvoiceStatus,
+  PayInvoiceBounds,
   PayInvoiceResult,
   RecurringPaymentRequestContent,
   RecurringPaymentResponseContent,
+  RefundContent,
+  Refunded,
   RequestInvoiceParams,
   SinglePaymentRequestContent,
   WalletInfo,
@@ -247,10 +250,22 @@ export class PortalSDK {
     return { invoice, payment_hash: payment_hash ?? null };
   }
 
-  /** Pays an invoice from the daemon's wallet. */
-  async payInvoice(invoice: string, options: CallOptions = {}): Promise<PayInvoiceResult> {
-    const { preimage, fees_paid_msat } = await this.request('PayInvoice', 'pay_invoice', { invoice }, options);
+  /** Pays an invoice from the daemon's wallet, within these bounds or those that are configured. */
+  async payInvoice(invoice: string, options: CallOptions = {}, bounds: PayInvoiceBounds = {}): Promise<PayInvoiceResult> {
+    const { preimage, fees_paid_msat } = await this.request('PayInvoice', 'pay_invoice', { invoice, ...bounds }, options);
     return { preimage, fees_paid_msat };
+  }
+
+  /**
+   * Gives back what was paid on a stream, or a part of it; never more. Resolves when the money has gone back: the
+   * person's app is asked for an invoice first, which may take a while.
+   */
+  async refundPayment(streamId: string, content: RefundContent = {}, options: CallOptions = {}): Promise<Refunded> {
+    const params = { ...content, stream_id: streamId };
+    const stream = await this.openIterator('RefundPayment', 'refund_payment', params, options, refundKind);
+    const { value } = await stream.next();
+    if (value === undefined) throw new PortalSDKError('The refund ended without a word', 'STREAM_LOST', { streamId });
+    return value as Refunded;
   }
 
   /** The kind and balance of the daemon's wallet. */
@@ -370,7 +385,7 @@ export class PortalSDK {
   }
 
   /** Makes a call whose answer names a stream, and attaches a reader before any later frame is looked at. */
-  private openStream<T extends 'key_handshake_url' | 'single_payment' | 'listen_closed_recurring_payment'>(
+  private openStream<T extends 'key_handshake_url' | 'single_payment' | 'refund_payment' | 'listen_closed_recurring_payment'>(
     cmd: string,
     type: T,
     params: Params | undefined,
@@ -411,7 +426,7 @@ export class PortalSDK {
 
   private async openIterator<T>(
     cmd: string,
-    type: 'single_payment' | 'listen_closed_recurring_payment',
+    type: 'single_payment' | 'refund_payment' | 'listen_closed_recurring_payment',
     params: Params | undefined,
     options: CallOptions,
     kind: StreamKind<T>,

@@ -1,7 +1,7 @@
 /** The kinds of streams that the daemon has, and when each is over. */
 import type { StreamKind } from './readers.js';
 import type { KeyHandshake } from './types/auth.js';
-import type { CloseRecurringPaymentNotification, InvoiceStatus, InvoiceStatusName } from './types/payments.js';
+import type { CloseRecurringPaymentNotification, InvoiceStatus, InvoiceStatusName, Refunded } from './types/payments.js';
 import type { NotificationData, StreamEvent } from './types/wire.js';
 
 /** The daemon waits five minutes for the visitor of a one-time URL; an hour is surely over. */
@@ -52,12 +52,23 @@ export const closedPaymentKind: StreamKind<CloseRecurringPaymentNotification> = 
   reading: () => 'open',
 };
 
+/** A refund: over when the money has gone back; the stream's own error ends one that does not. */
+export const refundKind: StreamKind<Refunded> = {
+  read: (data) => {
+    if (data.type !== 'refunded') return undefined;
+    const { payment, amount_msat, fees_paid_msat, preimage } = data;
+    return { payment, amount_msat, fees_paid_msat, preimage };
+  },
+  reading: () => 'done',
+};
+
 /** The events after which nothing follows, whatever the stream. */
 const FINAL = new Set<string>([
   'authenticate_key',
   'recurring_payment_response',
   'invoice_response',
   'cashu_response',
+  'refunded',
   'error',
 ] satisfies NotificationData['type'][]);
 

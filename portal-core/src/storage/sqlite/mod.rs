@@ -6,6 +6,7 @@
 //! One process per file: nothing here arbitrates between two.
 
 mod migrations;
+mod payments;
 mod reads;
 mod schedules;
 #[cfg(test)]

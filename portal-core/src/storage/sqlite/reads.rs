@@ -126,7 +126,8 @@ pub(super) fn outgoing(
 ) -> Result<Option<OutgoingRecord>, StorageError> {
     one(
         connection,
-        "SELECT payment_hash, at, amount, status, invoice FROM outgoing WHERE payment_hash = ?1",
+        "SELECT payment_hash, at, amount, status, invoice, payee, max_fee, attempt
+         FROM outgoing WHERE payment_hash = ?1",
         [payment_hash],
         outgoing_record,
     )
@@ -137,7 +138,8 @@ pub(super) fn pending_outgoing(
 ) -> Result<Vec<OutgoingRecord>, StorageError> {
     all(
         connection,
-        "SELECT payment_hash, at, amount, status, invoice FROM outgoing WHERE pending = 1
+        "SELECT payment_hash, at, amount, status, invoice, payee, max_fee, attempt
+         FROM outgoing WHERE pending = 1
          ORDER BY at, payment_hash",
         [],
         outgoing_record,
@@ -216,6 +218,12 @@ fn outgoing_record(row: &Row<'_>) -> Result<OutgoingRecord, StorageError> {
         amount: Millisats::new(row.get::<_, i64>(2).map_err(backend)?.cast_unsigned()),
         status: json(row, 3, "payment")?,
         invoice: row.get(4).map_err(backend)?,
+        payee: match row.get_ref(5).map_err(backend)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(bytes(row, 5, "payment")?),
+        },
+        max_fee: Millisats::new(row.get::<_, i64>(6).map_err(backend)?.cast_unsigned()),
+        attempt: row.get(7).map_err(backend)?,
     })
 }
 

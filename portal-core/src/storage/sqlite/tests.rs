@@ -13,7 +13,7 @@ use crate::storage::schedule::{
     AuthorizationRecord, AuthorizationStore as _, ChargeRecord, ScheduleRecord, ScheduleStore as _,
 };
 use crate::storage::suite::{StorePlace, append, conversation, stream};
-use crate::storage::{OutgoingStatus, commit};
+use crate::storage::{OutgoingStatus, PaymentStore as _, commit};
 
 struct Place {
     folder: TempDir,
@@ -64,8 +64,12 @@ async fn files_are_their_owners_alone() {
 
 #[tokio::test]
 async fn a_database_of_every_older_version_opens() {
-    let fixtures: [Option<&str>; 3] =
-        [None, Some(include_str!("fixtures/v1.sql")), Some(include_str!("fixtures/v2.sql"))];
+    let fixtures: [Option<&str>; 4] = [
+        None,
+        Some(include_str!("fixtures/v1.sql")),
+        Some(include_str!("fixtures/v2.sql")),
+        Some(include_str!("fixtures/v3.sql")),
+    ];
     for (version, rows) in (0..=migrations::VERSION).zip(fixtures) {
         let place = Place::new();
         let old = migrations::database_of_version(&place.path(), version);
@@ -164,9 +168,14 @@ async fn reads_the_rows_of_the_fixture(store: &SqliteStore) {
         amount: Millisats::new(21_000),
         status: OutgoingStatus::Pending,
         at,
+        payee: None,
+        max_fee: Millisats::new(0),
+        attempt: 1,
     };
     assert_eq!(store.pending_outgoing().await.expect("reads"), [payment]);
     assert_eq!(store.setting("name").await.expect("reads"), Some(vec![1, 255]));
+    let spent = store.spent_since(at, None).await.expect("reads");
+    assert_eq!(spent.total, Millisats::new(21_000), "what an older program has spent counts");
 }
 
 #[test]

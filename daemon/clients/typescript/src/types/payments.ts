@@ -145,6 +145,35 @@ export interface WalletInfo {
   balance_msat: number;
 }
 
+/** Within which bounds an invoice is paid. */
+export interface PayInvoiceBounds {
+  /** For an invoice that names no amount. */
+  amount_msat?: number;
+  /** The most that may be paid on top; what is configured when absent. */
+  max_fee_msat?: number;
+  /** Try again what had failed for good. */
+  retry?: boolean;
+}
+
+/** What of a payment goes back. */
+export interface RefundContent {
+  /** All that is left of the payment when absent. */
+  amount_msat?: number;
+  /** For the person. */
+  description?: string;
+  /** How long the person has to give an invoice; a day when absent. */
+  expires_at?: Timestamp;
+}
+
+/** The money has gone back. */
+export interface Refunded {
+  /** The stream of the payment. */
+  payment: string;
+  amount_msat: number;
+  fees_paid_msat: number;
+  preimage: string;
+}
+
 /** A payment that the daemon's wallet made. */
 export interface PayInvoiceResult {
   preimage: string;

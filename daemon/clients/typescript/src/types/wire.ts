@@ -31,6 +31,7 @@ export type CommandName =
   | 'CalculateNextOccurrence'
   | 'FetchNip05Profile'
   | 'PayInvoice'
+  | 'RefundPayment'
   | 'GetWalletInfo'
   | 'ResumeStream'
   | 'RevokeStaticToken';
@@ -65,7 +66,15 @@ export type ResponseData =
   | { type: 'calculate_next_occurrence'; next_occurrence: string | null }
   | { type: 'fetch_nip05_profile'; profile: Nip05Profile }
   | { type: 'pay_invoice'; preimage: string; fees_paid_msat: number }
-  | { type: 'wallet_info'; wallet_type: string; balance_msat: number }
+  | { type: 'refund_payment'; stream_id: string }
+  | {
+      type: 'wallet_info';
+      wallet_type: string;
+      balance_msat: number;
+      balance_at?: string;
+      network?: string | null;
+      caps_fees?: boolean;
+    }
   /** `events` is how many the stream has, `open` whether more can come. */
   | { type: 'stream_resumed'; stream_id: string; events?: number; open?: boolean }
   | { type: 'revoke_static_token'; revoked: boolean };
@@ -89,6 +98,8 @@ export type NotificationData =
   | { type: 'recurring_payment_response'; status: RecurringPaymentResponseContent }
   | { type: 'invoice_response'; invoice: string; payment_hash: string | null }
   | { type: 'cashu_response'; status: CashuResponseStatus }
+  /** The money of a payment, or a part of it, has gone back. */
+  | { type: 'refunded'; payment: string; amount_msat: number; fees_paid_msat: number; preimage: string }
   /** A message without an answer has reached relays, or waits for one. */
   | { type: 'delivery'; delivered: string[]; refused: [relay: string, reason: string][]; queued: boolean }
   /** The stream ends without what it was for. */
