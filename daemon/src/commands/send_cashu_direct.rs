@@ -80,10 +80,6 @@ async fn deliver_all_but_the_last(
 
 /// Without a ticket wallet nothing here knows what a token is.
 #[cfg(not(feature = "cashu"))]
-async fn deliver_all_but_the_last(
-    _: &Recipient,
-    token: String,
-    _: &Context<'_>,
-) -> Result<String> {
+async fn deliver_all_but_the_last(_: &Recipient, token: String, _: &Context<'_>) -> Result<String> {
     Ok(token)
 }

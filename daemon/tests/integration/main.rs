@@ -1,5 +1,6 @@
 //! The daemon on a loopback socket, with a relay, a person's wallet app and simulated money.
 
+mod cashu;
 mod clients;
 mod config;
 mod harness;

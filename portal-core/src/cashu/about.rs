@@ -111,7 +111,10 @@ impl About {
         };
         let most = value.get("max_array_length").and_then(Value::as_u64).unwrap_or(1000);
         Self {
-            name: value.get("name").and_then(Value::as_str).map(|name| name.chars().take(200).collect()),
+            name: value
+                .get("name")
+                .and_then(Value::as_str)
+                .map(|name| name.chars().take(200).collect()),
             mint_methods: methods("4"),
             melt_methods: methods("5"),
             proves_signatures: value
@@ -124,8 +127,7 @@ impl About {
 
     /// How to mint this unit: our own method where there is one.
     pub(super) fn mint_method(&self, unit: &Unit) -> Result<&'static str, CashuError> {
-        let offers =
-            |method: &str| self.mint_methods.iter().any(|(m, u)| m == method && u == unit);
+        let offers = |method: &str| self.mint_methods.iter().any(|(m, u)| m == method && u == unit);
         if offers(OWN_METHOD) {
             return Ok(OWN_METHOD);
         }

@@ -186,7 +186,10 @@ mod tests {
         let mint: MintAddress = "https://mint.example.com/tickets/".parse().expect("an address");
         let route = |parts: &[&str]| mint.route(parts).expect("a route").to_string();
         assert_eq!(route(&["v1", "keys"]), "https://mint.example.com/tickets/v1/keys");
-        assert_eq!(route(&["v1", "unit", "a/b ?"]), "https://mint.example.com/tickets/v1/unit/a%2Fb%20%3F");
+        assert_eq!(
+            route(&["v1", "unit", "a/b ?"]),
+            "https://mint.example.com/tickets/v1/unit/a%2Fb%20%3F"
+        );
         assert_eq!(mint.origin(), "https://mint.example.com");
     }
 }

@@ -89,8 +89,7 @@ impl Inner {
             return self.begin_swap_in(operation, &token).await;
         }
         let ids = token.keyset_ids();
-        let keysets =
-            self.keysets(&operation.mint, Need { ids: &ids, ..Need::default() }).await?;
+        let keysets = self.keysets(&operation.mint, Need { ids: &ids, ..Need::default() }).await?;
         let inputs = self.spendable(token.proofs(&keysets)?, &keysets)?;
         let fee = keysets.fee(inputs.iter().map(|proof| proof.keyset_id))?;
         let amount = token::sum(&inputs)?
@@ -99,8 +98,7 @@ impl Inner {
             .ok_or(CashuError::Amount { reason: "the fee takes all of it" })?;
         let quote = self.burn_quote(operation, amount).await?;
         let call = Call::Melt { method: OWN_METHOD.to_owned(), quote };
-        let calling =
-            Calling { call, inputs, source: Source::Outside, outputs: Vec::new() };
+        let calling = Calling { call, inputs, source: Source::Outside, outputs: Vec::new() };
         self.prepare(operation, calling).await
     }
 

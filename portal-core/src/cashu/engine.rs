@@ -141,9 +141,7 @@ impl Inner {
                     asked_before = false;
                     self.begin_mint(&mut operation, quote).await
                 }
-                State::Calling(calling) => {
-                    self.call(&mut operation, *calling, asked_before).await
-                }
+                State::Calling(calling) => self.call(&mut operation, *calling, asked_before).await,
             };
             if let Err(error) = step {
                 return Err(self.gave_up(operation, was, error).await);
@@ -159,10 +157,10 @@ impl Inner {
         was: std::mem::Discriminant<State>,
         error: CashuError,
     ) -> CashuError {
-        let nothing_happened = was == std::mem::discriminant(&State::Asked)
-            && matches!(operation.state, State::Asked);
-        let kept = matches!(operation.order, Order::Receive { .. })
-            && error.outcome() == Outcome::Unknown;
+        let nothing_happened =
+            was == std::mem::discriminant(&State::Asked) && matches!(operation.state, State::Asked);
+        let kept =
+            matches!(operation.order, Order::Receive { .. }) && error.outcome() == Outcome::Unknown;
         if nothing_happened && !kept && !matches!(error, CashuError::Storage(_)) {
             operation.state = State::Failed { code: error.code() };
             if let Err(error) = self.write(&operation).await {
@@ -203,8 +201,7 @@ impl Inner {
                 .collect(),
         };
         let next = Operation { state: State::Calling(Box::new(calling)), ..operation.clone() };
-        let change =
-            Change { operation: Some(next.to_row()?), moves, ..Change::default() };
+        let change = Change { operation: Some(next.to_row()?), moves, ..Change::default() };
         self.store.apply(change, self.now()).await?;
         *operation = next;
         Ok(())
@@ -269,9 +266,7 @@ impl Inner {
     ) -> Result<(), CashuError> {
         match error {
             // The mint cannot know of it, so what was put aside for it is free again.
-            CallError::NotSent(error)
-                if !asked_before && calling.source != Source::Outside =>
-            {
+            CallError::NotSent(error) if !asked_before && calling.source != Source::Outside => {
                 self.release(operation, calling, State::Asked).await?;
                 Err(self.fail(operation, error).await)
             }
@@ -419,8 +414,7 @@ impl Inner {
                 .collect(),
         };
         operation.state = next;
-        let change =
-            Change { operation: Some(operation.to_row()?), moves, ..Change::default() };
+        let change = Change { operation: Some(operation.to_row()?), moves, ..Change::default() };
         Ok(self.store.apply(change, self.now()).await?)
     }
 
@@ -591,15 +585,14 @@ impl Inner {
         )?);
         let token = match given.is_empty() {
             true => None,
-            false => Some(
-                TicketToken::of(&operation.mint, &operation.unit, given, memo)?.to_string(),
-            ),
+            false => {
+                Some(TicketToken::of(&operation.mint, &operation.unit, given, memo)?.to_string())
+            }
         };
         let (moves, events) = self.spend_inputs(operation, calling).await?;
         let done = Done { kept: token::sum(&kept)?, token, burned };
         let next = Operation { state: State::Done(done), ..operation.clone() };
-        let change =
-            Change { operation: Some(next.to_row()?), insert, moves, events };
+        let change = Change { operation: Some(next.to_row()?), insert, moves, events };
         self.store.apply(change, self.now()).await?;
         *operation = next;
         Ok(())
@@ -615,7 +608,12 @@ impl Inner {
         if calling.source != Source::Outside {
             let moves = inputs
                 .into_iter()
-                .map(|y| Move { y, from: ProofState::Reserved, to: ProofState::Spent, holder: None })
+                .map(|y| Move {
+                    y,
+                    from: ProofState::Reserved,
+                    to: ProofState::Spent,
+                    holder: None,
+                })
                 .collect();
             return Ok((moves, Vec::new()));
         }

@@ -144,11 +144,8 @@ impl TicketWallet {
     /// Safe to drop.
     pub async fn prepare_gate(&self, event: &Event) -> Result<(), CashuError> {
         self.0.about(&event.mint).await?;
-        let need = super::knowledge::Need {
-            unit: Some(&event.unit),
-            anew: true,
-            ..Default::default()
-        };
+        let need =
+            super::knowledge::Need { unit: Some(&event.unit), anew: true, ..Default::default() };
         self.0.keysets(&event.mint, need).await?;
         self.unit_info(&event.mint, &event.unit).await.map(drop)
     }
@@ -277,9 +274,10 @@ impl Gate {
             Err(_) => return refused(Refusal::Forged),
         };
         let now = inner.now();
-        if proofs.iter().any(|proof| {
-            keysets.get(proof.keyset_id).is_some_and(|keyset| keyset.is_over(now))
-        }) {
+        if proofs
+            .iter()
+            .any(|proof| keysets.get(proof.keyset_id).is_some_and(|keyset| keyset.is_over(now)))
+        {
             return Ok(Err(Verdict::Expired));
         }
         let holders: Vec<Holder> =
@@ -342,9 +340,7 @@ impl Gate {
             CashuError::Spent | CashuError::Claimed | CashuError::AlreadyHeld => Ok(Verdict::Used),
             CashuError::Expired => Ok(Verdict::Expired),
             CashuError::Pending => Ok(Verdict::Pending),
-            CashuError::Locked | CashuError::UnknownLock => {
-                Ok(Verdict::Refused(Refusal::Unsigned))
-            }
+            CashuError::Locked | CashuError::UnknownLock => Ok(Verdict::Refused(Refusal::Unsigned)),
             error if error.outcome() == Outcome::Unknown => {
                 let until = self.wallet.0.env.now_millis().saturating_add(LEFT_ALONE_FOR);
                 self.offline_until.store(until, Ordering::Relaxed);

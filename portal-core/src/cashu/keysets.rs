@@ -103,7 +103,11 @@ impl Keysets {
             .iter()
             .filter(|keyset| keyset.active && keyset.unit == *unit && !keyset.is_over(now))
             .min_by_key(|keyset| {
-                (keyset.fee_ppk, std::cmp::Reverse(keyset.final_expiry.unwrap_or(u64::MAX)), keyset.id)
+                (
+                    keyset.fee_ppk,
+                    std::cmp::Reverse(keyset.final_expiry.unwrap_or(u64::MAX)),
+                    keyset.id,
+                )
             })
     }
 
@@ -130,7 +134,9 @@ impl Keysets {
         let mut ppk: u64 = 0;
         for id in inputs {
             let fee = self.get(id).ok_or(CashuError::UnknownKeyset)?.fee_ppk;
-            ppk = ppk.checked_add(fee).ok_or(CashuError::Amount { reason: "the fee is too large" })?;
+            ppk = ppk
+                .checked_add(fee)
+                .ok_or(CashuError::Amount { reason: "the fee is too large" })?;
         }
         Ok(ppk.div_ceil(1000))
     }
@@ -236,15 +242,12 @@ async fn keys_of(
     unit: Unit,
 ) -> Result<Keyset, CashuError> {
     let id = listed.id.to_string();
-    let answer: KeysAnswer = connection
-        .get(&["v1", "keys", &id])
-        .await
-        .map_err(super::transport::CallError::plain)?;
-    let set = answer
-        .keysets
-        .into_iter()
-        .find(|set| set.id == listed.id)
-        .ok_or(CashuError::BadAnswer { reason: "it lists a keyset and does not have its keys" })?;
+    let answer: KeysAnswer =
+        connection.get(&["v1", "keys", &id]).await.map_err(super::transport::CallError::plain)?;
+    let set =
+        answer.keysets.into_iter().find(|set| set.id == listed.id).ok_or(
+            CashuError::BadAnswer { reason: "it lists a keyset and does not have its keys" },
+        )?;
     if set.unit.parse::<Unit>().ok().as_ref() != Some(&unit) {
         return Err(CashuError::LyingKeyset { reason: "it has two units" });
     }

@@ -146,12 +146,10 @@ impl Inner {
 
     /// What the mint says of itself; what it said last when it does not answer.
     pub(super) async fn about(&self, mint: &MintAddress) -> Result<About, CashuError> {
-        let kept =
-            self.store.mints().await?.into_iter().find(|row| row.url == mint.as_str());
+        let kept = self.store.mints().await?.into_iter().find(|row| row.url == mint.as_str());
         let about = kept.as_ref().and_then(|row| read(row.info.as_deref()?));
-        let fresh = kept
-            .as_ref()
-            .is_some_and(|row| row.fetched_at.saturating_add(ABOUT_FOR) > self.now());
+        let fresh =
+            kept.as_ref().is_some_and(|row| row.fetched_at.saturating_add(ABOUT_FOR) > self.now());
         if let Some(about) = about.clone().filter(|_| fresh) {
             return Ok(about);
         }

@@ -117,14 +117,19 @@ impl KeyRing {
         if !lock.all && proof.verify_p2pk().is_ok() {
             return Holder::Anyone;
         }
-        let enough =
-            |points: &[cdk_common::PublicKey], needed: u64| self.all_of(points).len() as u64 >= needed;
+        let enough = |points: &[cdk_common::PublicKey], needed: u64| {
+            self.all_of(points).len() as u64 >= needed
+        };
         if enough(&lock.primary, lock.needed) {
             return Holder::Us { all: lock.all };
         }
         let over = lock.locktime.is_some_and(|locktime| locktime < now);
         if over && (lock.refund.is_empty() || enough(&lock.refund, lock.needed_refund)) {
-            return if lock.refund.is_empty() { Holder::Anyone } else { Holder::Us { all: lock.all } };
+            return if lock.refund.is_empty() {
+                Holder::Anyone
+            } else {
+                Holder::Us { all: lock.all }
+            };
         }
         Holder::Other
     }

@@ -105,9 +105,7 @@ impl Inner {
             .map_err(CashuError::protocol)?
             .public_key();
         let description = match &operation.order {
-            Order::Mint { description, .. } if method == BOLT11 => {
-                description.as_deref()
-            }
+            Order::Mint { description, .. } if method == BOLT11 => description.as_deref(),
             _ => None,
         };
         let body = QuoteBody {
@@ -117,12 +115,12 @@ impl Inner {
             description,
         };
         let connection = self.connection(&operation.mint).await.map_err(CallError::plain)?;
-        let answer: QuoteAnswer =
-            connection.post(&["v1", "mint", "quote", method], &body).await.map_err(|error| {
-                match error {
-                    CallError::Refused { code } => refusal(code),
-                    other => other.plain(),
-                }
+        let answer: QuoteAnswer = connection
+            .post(&["v1", "mint", "quote", method], &body)
+            .await
+            .map_err(|error| match error {
+                CallError::Refused { code } => refusal(code),
+                other => other.plain(),
             })?;
         if answer.quote.is_empty() || answer.quote.len() > 512 || answer.request.len() > 8192 {
             return Err(CashuError::BadAnswer { reason: "the quote is not possible" });
@@ -185,9 +183,7 @@ impl Inner {
         give: Option<&Give>,
     ) -> Result<Vec<Planned>, CashuError> {
         let made = match give.and_then(|give| give.lock.as_ref()) {
-            Some(lock) => {
-                outputs::locked(&self.env, lock, &self.ring.own(), keyset.id, amounts)?
-            }
+            Some(lock) => outputs::locked(&self.env, lock, &self.ring.own(), keyset.id, amounts)?,
             None => {
                 let count = u32::try_from(amounts.len())
                     .map_err(|_| CashuError::Amount { reason: "it has too many parts" })?;

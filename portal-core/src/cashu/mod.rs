@@ -254,12 +254,8 @@ impl Inner {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(mint).cloned()
     }
 
-    async fn connection(
-        &self,
-        mint: &MintAddress,
-    ) -> Result<Connection, transport::CallError> {
-        let trusted =
-            self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(mint);
+    async fn connection(&self, mint: &MintAddress) -> Result<Connection, transport::CallError> {
+        let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(mint);
         self.transport.to(mint, trusted, self.token(mint), self.env.now()).await
     }
 

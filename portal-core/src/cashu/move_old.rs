@@ -55,8 +55,7 @@ const DERIVATIONS: [Derivation; 3] =
 
 impl Derivation {
     fn root(self, seed: &Secret<[u8; 32]>, keyset: Id) -> Result<Xpriv, CashuError> {
-        let hardened =
-            |index| ChildNumber::from_hardened_idx(index).map_err(CashuError::protocol);
+        let hardened = |index| ChildNumber::from_hardened_idx(index).map_err(CashuError::protocol);
         let of_keyset = hardened(u32::from(keyset))?;
         let (root, path) = match self {
             Self::SeedWithPath => (
@@ -70,8 +69,8 @@ impl Derivation {
             Self::KeyAtPath => {
                 let mut root = Xpriv::new_master(Network::Bitcoin, seed.expose())
                     .map_err(CashuError::protocol)?;
-                root.private_key = *SecretKey::from_slice(seed.expose())
-                    .map_err(CashuError::protocol)?;
+                root.private_key =
+                    *SecretKey::from_slice(seed.expose()).map_err(CashuError::protocol)?;
                 root.chain_code = ChainCode::from([0; 32]);
                 (root, vec![of_keyset])
             }
@@ -112,8 +111,7 @@ impl TicketWallet {
         unit: &Unit,
         seed: &Secret<[u8; 32]>,
     ) -> Result<Moved, CashuError> {
-        let need =
-            Need { unit: Some(unit), every: true, anew: true, ..Need::default() };
+        let need = Need { unit: Some(unit), every: true, anew: true, ..Need::default() };
         let keysets = self.0.keysets(mint, need).await?;
         let mut moved = Moved::default();
         // Older apps never saw the newer form of keysets.
@@ -133,8 +131,7 @@ impl TicketWallet {
                     continue;
                 }
                 let mut unspent = Vec::new();
-                let names =
-                    found.proofs.iter().map(token::name).collect::<Result<Vec<_>, _>>()?;
+                let names = found.proofs.iter().map(token::name).collect::<Result<Vec<_>, _>>()?;
                 let states = self.0.states_at(mint, &names).await?;
                 for (proof, y) in found.proofs.into_iter().zip(names) {
                     if states.get(&y) == Some(&MintState::Unspent) {

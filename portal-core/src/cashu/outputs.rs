@@ -11,9 +11,9 @@ use cdk_common::{Amount, BlindSignature, BlindedMessage, Id, Proof, PublicKey, S
 use nostr::PublicKey as NostrKey;
 use serde::{Deserialize, Serialize};
 
+use super::CashuError;
 use super::keysets::{Keyset, Keysets};
 use super::lock::Lock;
-use super::CashuError;
 use crate::env::Env;
 use crate::primitives::Secret;
 
@@ -94,7 +94,8 @@ pub(super) fn locked(
     amounts
         .iter()
         .map(|amount| {
-            let secret = LockedSecret::try_from(conditions.clone()).map_err(CashuError::protocol)?;
+            let secret =
+                LockedSecret::try_from(conditions.clone()).map_err(CashuError::protocol)?;
             let secret = ProofSecret::try_from(secret).map_err(CashuError::protocol)?;
             Output::new(keyset, *amount, secret, random_key(env))
         })

@@ -98,17 +98,17 @@ impl Inner {
             return Ok(false);
         }
         let ids = token.keyset_ids();
-        let keysets =
-            self.keysets(&operation.mint, Need { ids: &ids, ..Need::default() }).await?;
+        let keysets = self.keysets(&operation.mint, Need { ids: &ids, ..Need::default() }).await?;
         let proofs = token.proofs(&keysets)?;
         let now = self.now();
         let ours = |proof| self.ring.holder(proof, now) == Holder::Us { all: false };
         if !proofs.iter().all(|proof| ours(proof) && proof.dleq.is_some()) {
             return Ok(false);
         }
-        if proofs.iter().any(|proof| {
-            keysets.get(proof.keyset_id).is_some_and(|keyset| keyset.is_over(now))
-        }) {
+        if proofs
+            .iter()
+            .any(|proof| keysets.get(proof.keyset_id).is_some_and(|keyset| keyset.is_over(now)))
+        {
             return Err(CashuError::Expired);
         }
         // Also one that this very wallet has issued: then it is taken in by a swap.

@@ -69,7 +69,8 @@ impl NewTicketRequest {
         }
         if let Some(key) = &self.lock_to {
             let tags: Option<Vec<Vec<String>>> = None;
-            builder = builder.nut10(Nut10SecretRequest::new(Kind::P2PK, point(key)?.to_hex(), tags));
+            builder =
+                builder.nut10(Nut10SecretRequest::new(Kind::P2PK, point(key)?.to_hex(), tags));
         }
         Ok(builder.build().to_string())
     }
@@ -86,8 +87,8 @@ impl TicketRequest {
         if text.len() > MOST_REQUEST {
             return Err(wrong("the request is too long"));
         }
-        let request = PaymentRequest::from_str(text)
-            .map_err(|_| wrong("the request cannot be read"))?;
+        let request =
+            PaymentRequest::from_str(text).map_err(|_| wrong("the request cannot be read"))?;
         if request.mints.len() > MOST_MINTS {
             return Err(wrong("the request names too many mints"));
         }
@@ -98,7 +99,9 @@ impl TicketRequest {
             .collect::<Result<Vec<MintAddress>, _>>()?;
         let lock_to = match &request.nut10 {
             None => None,
-            Some(lock) if lock.kind == Kind::P2PK && lock.tags.as_ref().is_none_or(Vec::is_empty) => {
+            Some(lock)
+                if lock.kind == Kind::P2PK && lock.tags.as_ref().is_none_or(Vec::is_empty) =>
+            {
                 let key = cdk_common::PublicKey::from_str(&lock.data)
                     .map_err(|_| wrong("the request's lock is no key"))?;
                 Some(PublicKey::from_byte_array(key.x_only_public_key().serialize()))
@@ -200,10 +203,9 @@ mod tests {
 
     #[test]
     fn a_request_reads_back_as_it_was_written() {
-        let key = PublicKey::from_hex(
-            "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
-        )
-        .expect("a key");
+        let key =
+            PublicKey::from_hex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+                .expect("a key");
         let new = NewTicketRequest {
             id: "door-7".into(),
             mint: "https://mint.example.com/".parse().expect("a mint"),

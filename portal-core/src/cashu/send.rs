@@ -2,7 +2,7 @@
 
 use cdk_common::Proof;
 
-use super::journal::{Calling, Call, Done, Give, Operation, Order, Source, State};
+use super::journal::{Call, Calling, Done, Give, Operation, Order, Source, State};
 use super::keysets::Keysets;
 use super::knowledge::Need;
 use super::lock::{Holder, is_locked};
@@ -104,10 +104,7 @@ impl Inner {
 
     /// The proofs that could be spent now, and what they become with our signatures. Those that
     /// can soon not be spent any more come first.
-    async fn usable(
-        &self,
-        operation: &Operation,
-    ) -> Result<Vec<(ProofRow, Proof)>, CashuError> {
+    async fn usable(&self, operation: &Operation) -> Result<Vec<(ProofRow, Proof)>, CashuError> {
         let rows = self
             .store
             .proofs(operation.mint.as_str(), operation.unit.as_str(), ProofState::Unspent)

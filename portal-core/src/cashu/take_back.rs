@@ -8,10 +8,10 @@ use super::knowledge::Need;
 use super::lock::Holder;
 use super::outputs;
 use super::token;
+use super::watch::TicketEvent;
 use super::{CashuError, Inner, TicketWallet};
 use crate::storage::StorageError;
 use crate::storage::sqlite::tickets::{Change, Move, ProofRow, ProofState};
-use super::watch::TicketEvent;
 
 impl TicketWallet {
     /// Takes back what the operation with this key gave away: its proofs are swapped for new ones,
@@ -39,8 +39,7 @@ impl TicketWallet {
             return Err(CashuError::Claimed);
         }
         let order = Order::TakeBack { of: key.to_owned() };
-        let operation =
-            Operation::new(&own_key, of.mint, of.unit, amount, order, self.0.now())?;
+        let operation = Operation::new(&own_key, of.mint, of.unit, amount, order, self.0.now())?;
         self.0.write(&operation).await?;
         Ok(self.0.again(operation).await?.kept)
     }

@@ -67,7 +67,12 @@ impl TicketToken {
         if amount == 0 || i64::try_from(amount).is_err() {
             return Err(wrong("its sum is not possible"));
         }
-        Ok(Self { mint: mint.to_string().parse()?, unit: Unit::from_currency(&unit)?, amount, token })
+        Ok(Self {
+            mint: mint.to_string().parse()?,
+            unit: Unit::from_currency(&unit)?,
+            amount,
+            token,
+        })
     }
 
     /// Puts proofs of one mint and unit together.

@@ -129,8 +129,7 @@ impl Transport {
             .no_proxy();
         if policy == AddressPolicy::PublicOnly {
             let (host, port) = mint.host_and_port();
-            let addresses =
-                policy.resolve(&host, port).await.map_err(CashuError::ForbiddenMint)?;
+            let addresses = policy.resolve(&host, port).await.map_err(CashuError::ForbiddenMint)?;
             builder = builder.resolve_to_addrs(&host, &addresses);
         }
         builder.build().map_err(|_| CashuError::Unreachable)
@@ -169,8 +168,7 @@ impl Connection {
         let headers = self.headers(&url).map_err(CallError::NotSent)?;
         let mut request = self.http.request(method, url).headers(headers);
         if let Some(body) = body {
-            request =
-                request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
         let mut response = request.send().await.map_err(|error| {
             // Only a connection that never stood is sure not to have carried anything.
@@ -259,7 +257,9 @@ mod tests {
         assert!(matches!(answered(500, spent), Err(CallError::Refused { code: 11001 })));
         assert!(matches!(answered(422, "amount"), Err(CallError::Refused { code: 0 })));
         assert!(matches!(answered(401, "no"), Err(CallError::Refused { code: 30001 })));
-        for (status, body) in [(502, "<html>"), (429, "slow"), (500, r#"{"code":50000}"#), (302, "")] {
+        for (status, body) in
+            [(502, "<html>"), (429, "slow"), (500, r#"{"code":50000}"#), (302, "")]
+        {
             assert!(matches!(answered(status, body), Err(CallError::Lost(_))), "{status}");
         }
         let strange = answered(200, "{\"keys\":");

@@ -46,8 +46,8 @@ pub enum TicketEvent {
 impl TicketEvent {
     /// The event of a given proof that is spent, as it is stored.
     pub(super) fn used(row: &ProofRow, mint: &MintAddress) -> Result<String, CashuError> {
-        let proof: Proof = serde_json::from_str(&row.body)
-            .map_err(|_| StorageError::Corrupt { what: "proof" })?;
+        let proof: Proof =
+            serde_json::from_str(&row.body).map_err(|_| StorageError::Corrupt { what: "proof" })?;
         let event = Self::Spent {
             key: row.operation.clone().unwrap_or_default(),
             mint: mint.clone(),

@@ -81,8 +81,7 @@ impl Tickets<'_> {
         let key = key(request, asked);
         let service = request.service;
         let give = Give::default();
-        let sent =
-            self.wallet.send_allowed(&key, &service, mint, unit, asked.amount, give).await;
+        let sent = self.wallet.send_allowed(&key, &service, mint, unit, asked.amount, give).await;
         match sent {
             Err(CashuError::NotAllowed) => Ok(Answered::AskThePerson),
             other => self.reply(request, &key, other).await,
@@ -97,11 +96,7 @@ impl Tickets<'_> {
     ///
     /// # Cancel safety
     /// Safe to drop and to call again.
-    pub async fn answer(
-        &self,
-        request: &IncomingRequest,
-        locked: bool,
-    ) -> Result<Answered, Error> {
+    pub async fn answer(&self, request: &IncomingRequest, locked: bool) -> Result<Answered, Error> {
         let asked = self.asked(request)?;
         let Some((mint, unit)) = self.open_to(request, asked) else {
             return self.refuse(request, "the request has ended or makes no sense").await;

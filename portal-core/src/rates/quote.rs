@@ -117,10 +117,7 @@ mod tests {
         assert!(quote.is_valid(Timestamp::from_secs(1_700_000_309)));
         assert!(!quote.is_valid(Timestamp::from_secs(1_700_000_310)));
         let read: ExchangeRate = serde_json::from_str(&json).expect("reads back");
-        assert_eq!(
-            claimed(&read).map(|price| price.millisats(amount)),
-            Ok(Ok(quote.millisats))
-        );
+        assert_eq!(claimed(&read).map(|price| price.millisats(amount)), Ok(Ok(quote.millisats)));
     }
 
     #[test]

@@ -19,8 +19,7 @@ async fn minted_sent_received_and_burned() {
     assert_eq!((balance.available, balance.proofs), (3, 3), "one proof for each ticket");
 
     let sent = phone.send("door-1", new_send(&mint, "vip", 1)).await.expect("sends");
-    let expected =
-        Expected { mint: address(&mint), unit: unit("vip"), amount: Some(1) };
+    let expected = Expected { mint: address(&mint), unit: unit("vip"), amount: Some(1) };
     let burned = shop.burn("burn-1", &sent.token, &expected).await.expect("burns");
     assert_eq!((burned.amount, burned.kept), (1, 0), "a ticket is out of the world");
     assert_eq!(mint.outstanding("vip").await.expect("says"), 2);
@@ -153,7 +152,10 @@ async fn everything_comes_back_from_the_seed_but_what_was_given_away() {
     let copy = Owner::new(1, &[&mint]);
     let fresh = copy.open().await;
     let sat = fresh.restore(&address(&mint), &unit("sat")).await.expect("restores");
-    assert_eq!(sat.amount, 100, "without the journal the gift is still ours, as long as nobody claims it");
+    assert_eq!(
+        sat.amount, 100,
+        "without the journal the gift is still ours, as long as nobody claims it"
+    );
     let vip = fresh.restore(&address(&mint), &unit("vip")).await.expect("restores");
     assert_eq!((vip.amount, vip.proofs), (5, 5));
     fresh.mint("more", new_mint(&mint, "sat", 1)).await.expect("no number is used twice");
@@ -164,8 +166,7 @@ async fn everything_comes_back_from_the_seed_but_what_was_given_away() {
 #[tokio::test]
 async fn the_tickets_of_an_older_app_are_moved() {
     let units = vec![StockUnit::tickets("vip")];
-    let options =
-        StockMintOptions { units, newer_keysets: false, ..StockMintOptions::default() };
+    let options = StockMintOptions { units, newer_keysets: false, ..StockMintOptions::default() };
     let mint = StockMint::start(options).await.expect("a mint");
     let old = portal_core::cashu::old_seed(&Secret::new([9; 32]));
     let token = crate::interop::older_wallet_mints(&mint, &old, 4).await;
@@ -202,7 +203,8 @@ async fn a_thousand_tickets_are_one_operation_and_several_messages() {
 
 #[tokio::test]
 async fn a_unit_that_stays_with_its_holder_is_shown_and_not_passed_on() {
-    let info = serde_json::json!({"title": "Season", "show_individually": true, "transferable": false});
+    let info =
+        serde_json::json!({"title": "Season", "show_individually": true, "transferable": false});
     let units = vec![StockUnit::tickets("season").with_info(info)];
     let mint = StockMint::start(StockMintOptions { units, ..StockMintOptions::default() })
         .await

@@ -18,7 +18,12 @@ const VALID: Verdict = Verdict::Valid { amount: 1, offline: false };
 const VALID_OFFLINE: Verdict = Verdict::Valid { amount: 1, offline: true };
 
 /// A ticket as a phone shows it; locked to the gate when there is one.
-async fn show(phone: &TicketWallet, mint: &StockMint, key: &str, to: Option<&TicketWallet>) -> String {
+async fn show(
+    phone: &TicketWallet,
+    mint: &StockMint,
+    key: &str,
+    to: Option<&TicketWallet>,
+) -> String {
     let lock = to.map(|gate| Lock { to: gate.key(), until: None });
     let new = NewSend {
         give: Give { lock, memo: None },
@@ -99,7 +104,11 @@ async fn without_the_mint_the_rule_decides() {
     assert_eq!(check(OfflineRule::Nothing, &locked).await, Verdict::Unreachable);
     assert_eq!(check(OfflineRule::Signed, &open).await, Verdict::Unreachable);
     assert_eq!(check(OfflineRule::LockedToUs, &locked).await, VALID_OFFLINE);
-    assert_eq!(check(OfflineRule::LockedToUs, &locked).await, Verdict::Used, "this gate has seen it");
+    assert_eq!(
+        check(OfflineRule::LockedToUs, &locked).await,
+        Verdict::Used,
+        "this gate has seen it"
+    );
     assert_eq!(check(OfflineRule::Anything, &open).await, VALID_OFFLINE);
 
     let gate = shop.gate(event(&mint, OfflineRule::Anything));
@@ -141,10 +150,8 @@ async fn what_the_mint_never_signed_does_not_pass_also_offline() {
     let fake = crate::hostile::renamed(&fake.token.expect("a token"), &mint.url());
     let gate = shop.gate(event(&mint, OfflineRule::Anything));
     assert_ne!(gate.check_offline(&fake).await.expect("looks"), VALID_OFFLINE);
-    let fake_keyset = crate::hostile::with_keyset_of(
-        &fake,
-        &show(&phone, &mint, "real", None).await,
-    );
+    let fake_keyset =
+        crate::hostile::with_keyset_of(&fake, &show(&phone, &mint, "real", None).await);
     let verdict = gate.check_offline(&fake_keyset).await.expect("looks");
     assert_eq!(verdict, Verdict::Refused(Refusal::Forged));
     let verdict = gate.check(&fake_keyset).await.expect("looks");

@@ -165,10 +165,13 @@ async fn amounts_as_strings_are_no_amounts() {
     assert!(matches!(refused, Err(CashuError::BadAnswer { .. })), "{refused:?}");
     assert_eq!(wallet.recover().await.expect("recovers").done, 1, "the value is still there");
     assert_eq!(holds(&wallet, "vip").await, (0, 0, 2));
-    mint.faults().once("/v1/melt/quote", Fault::rewrite(|mut answer| {
-        answer["amount"] = json!("1");
-        answer
-    }));
+    mint.faults().once(
+        "/v1/melt/quote",
+        Fault::rewrite(|mut answer| {
+            answer["amount"] = json!("1");
+            answer
+        }),
+    );
     let sent = wallet.unclaimed().await.expect("reads")[0].token.clone();
     let expected = Expected { mint: address(&mint), unit: unit("vip"), amount: None };
     let refused = wallet.burn("b", &sent, &expected).await;
@@ -220,7 +223,8 @@ async fn a_mint_that_says_something_else_of_its_keyset_than_before_is_refused() 
     let wallet = Owner::new(1, &[&mint]).open().await;
     wallet.mint("m", new_mint(&mint, "vip", 1)).await.expect("mints");
     for change in [
-        Box::new(|set: &mut Value| set["unit"] = json!("sat")) as Box<dyn Fn(&mut Value) + Send + Sync>,
+        Box::new(|set: &mut Value| set["unit"] = json!("sat"))
+            as Box<dyn Fn(&mut Value) + Send + Sync>,
         Box::new(|set: &mut Value| set["input_fee_ppk"] = json!(999)),
         Box::new(|set: &mut Value| set["final_expiry"] = json!(4_000_000_000_u64)),
     ] {
@@ -378,13 +382,16 @@ async fn proofs_that_turn_out_to_be_spent_are_struck_off_and_the_rest_is_used() 
     let sent = copy.send("s", new_send(&mint, "sat", 4)).await.expect("sends");
     Owner::new(2, &[&mint]).open().await.receive("r", &sent.token).await.expect("receives");
     let poor = wallet
-        .send("a", portal_core::cashu::NewSend {
-            give: portal_core::cashu::Give {
-                lock: Some(portal_core::cashu::Lock { to: copy.key(), until: None }),
-                memo: None,
+        .send(
+            "a",
+            portal_core::cashu::NewSend {
+                give: portal_core::cashu::Give {
+                    lock: Some(portal_core::cashu::Lock { to: copy.key(), until: None }),
+                    memo: None,
+                },
+                ..new_send(&mint, "sat", 7)
             },
-            ..new_send(&mint, "sat", 7)
-        })
+        )
         .await;
     assert!(matches!(poor, Err(CashuError::InsufficientFunds { available: 3 })), "{poor:?}");
     assert_eq!(holds(&wallet, "sat").await, (3, 0, 0), "what is gone is gone, the rest is free");

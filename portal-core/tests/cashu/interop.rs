@@ -45,9 +45,8 @@ async fn our_tokens_are_received_by_another_wallet_and_theirs_by_ours() {
         let token = prepared.confirm(None).await.expect("they send").to_string();
         let received = ours.receive(&format!("r-{name}"), &token).await.expect("we receive");
         assert_eq!(received.amount, 2);
-        let older = Token::from_str(&ours_sends(&ours, &mint, name).await)
-            .expect("a token")
-            .to_v3_string();
+        let older =
+            Token::from_str(&ours_sends(&ours, &mint, name).await).expect("a token").to_v3_string();
         let back = ours.receive(&format!("v3-{name}"), &older).await.expect("also the older form");
         assert_eq!(back.amount, 1);
     }
@@ -85,11 +84,7 @@ async fn another_wallet_restores_our_seed_and_we_restore_theirs() {
 }
 
 /// What an app with 32 bytes of seed had: minted as such an app would have.
-pub async fn older_wallet_mints(
-    mint: &StockMint,
-    seed: &Secret<[u8; 32]>,
-    count: u32,
-) -> String {
+pub async fn older_wallet_mints(mint: &StockMint, seed: &Secret<[u8; 32]>, count: u32) -> String {
     let keysets = mint.mint().keysets().keysets;
     let keyset = keysets.iter().find(|set| set.unit.to_string() == "vip").expect("a keyset");
     let number = u32::from(keyset.id);

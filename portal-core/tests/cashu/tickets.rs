@@ -118,10 +118,7 @@ async fn a_ticket_passed_on_is_locked_to_its_next_holder() {
     let minted = shop.mint("m", given(&mint, "vip", 1, Some(lock))).await.expect("mints");
     a.receive("r", &minted.token.expect("a token")).await.expect("receives");
     let new = NewSend {
-        give: Give {
-            lock: Some(Lock { to: second_key, until: None }),
-            memo: Some("enjoy".into()),
-        },
+        give: Give { lock: Some(Lock { to: second_key, until: None }), memo: Some("enjoy".into()) },
         ..new_send(&mint, "vip", 1)
     };
     let sent = a.send("gift", new).await.expect("swapped");
@@ -209,7 +206,8 @@ async fn a_service_takes_what_the_person_allowed_and_no_more() {
     assert!(matches!(ask("b", 2).await, Err(CashuError::NotAllowed)), "only one is left");
     ask("b", 1).await.expect("allowed");
     assert_eq!(holds(&phone, "vip").await, (2, 0, 3));
-    phone.allow(&portal_core::cashu::Allowance { most: 10, left: 10, ..allowance.clone() })
+    phone
+        .allow(&portal_core::cashu::Allowance { most: 10, left: 10, ..allowance.clone() })
         .await
         .expect("kept");
     let poor = ask("c", 9).await;

@@ -128,9 +128,7 @@ impl MintPayment for AtOnce {
         })
     }
 
-    async fn wait_payment_event(
-        &self,
-    ) -> Result<Pin<Box<dyn Stream<Item = Event> + Send>>, Error> {
+    async fn wait_payment_event(&self) -> Result<Pin<Box<dyn Stream<Item = Event> + Send>>, Error> {
         Ok(Box::pin(stream::pending()))
     }
 

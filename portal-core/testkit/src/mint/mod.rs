@@ -151,8 +151,7 @@ impl StockMint {
         for unit in &options.units {
             let currency: CurrencyUnit =
                 unit.name.parse().unwrap_or_else(|_| CurrencyUnit::custom(&unit.name));
-            let config =
-                UnitConfig { amounts: unit.amounts.clone(), input_fee_ppk: unit.fee_ppk };
+            let config = UnitConfig { amounts: unit.amounts.clone(), input_fee_ppk: unit.fee_ppk };
             builder.configure_unit(currency.clone(), config)?;
             let backend = Arc::new(backend::AtOnce::new(paid.clone()));
             for method in [PaymentMethod::BOLT11, PaymentMethod::Custom("portal".into())] {

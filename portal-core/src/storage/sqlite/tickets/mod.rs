@@ -131,9 +131,8 @@ impl std::fmt::Debug for TicketStore {
 }
 
 fn known_version(connection: &Connection) -> Result<usize, StorageError> {
-    let found: u32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(backend)?;
+    let found: u32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(backend)?;
     let known = MIGRATIONS.len() as u32;
     if found > known {
         return Err(StorageError::TooNew { found, known });

@@ -303,8 +303,9 @@ impl TicketStore {
     /// When the store fails.
     pub async fn open_operations(&self) -> Result<Vec<OperationRow>> {
         self.call(|transaction| {
-            let sql =
-                format!("SELECT {OPERATION} FROM operation WHERE open = 1 ORDER BY created_at, key");
+            let sql = format!(
+                "SELECT {OPERATION} FROM operation WHERE open = 1 ORDER BY created_at, key"
+            );
             all(transaction, &sql, [], operation)
         })
         .await
@@ -329,12 +330,7 @@ impl TicketStore {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn proofs(
-        &self,
-        mint: &str,
-        unit: &str,
-        state: ProofState,
-    ) -> Result<Vec<ProofRow>> {
+    pub async fn proofs(&self, mint: &str, unit: &str, state: ProofState) -> Result<Vec<ProofRow>> {
         let (mint, unit) = (mint.to_owned(), unit.to_owned());
         self.call(move |transaction| {
             let sql = format!(
@@ -353,9 +349,8 @@ impl TicketStore {
     pub async fn proofs_of(&self, key: &str, state: ProofState) -> Result<Vec<ProofRow>> {
         let key = key.to_owned();
         self.call(move |transaction| {
-            let sql = format!(
-                "SELECT {PROOF} FROM proof WHERE operation = ?1 AND state = ?2 ORDER BY y"
-            );
+            let sql =
+                format!("SELECT {PROOF} FROM proof WHERE operation = ?1 AND state = ?2 ORDER BY y");
             all(transaction, &sql, params![key, state.number()], proof)
         })
         .await
@@ -427,7 +422,11 @@ impl TicketStore {
             let sql = "SELECT number, body, at FROM ticket_event WHERE number > ?1
                  ORDER BY number LIMIT ?2";
             all(transaction, sql, params![stored(after)?, limit], |row| {
-                Ok(TicketEventRow { number: number(row, 0)?, body: row.get(1)?, at: number(row, 2)? })
+                Ok(TicketEventRow {
+                    number: number(row, 0)?,
+                    body: row.get(1)?,
+                    at: number(row, 2)?,
+                })
             })
         })
         .await
