@@ -6,5 +6,6 @@ mod harness;
 mod hostile;
 mod interop;
 mod lost_answers;
+mod messages;
 mod tickets;
 mod vectors;
