@@ -26,6 +26,8 @@ pub mod rate_limit;
 pub mod start;
 pub mod state;
 pub mod telemetry;
+#[cfg(feature = "cashu")]
+pub mod tickets;
 pub mod transport;
 
 pub use lifecycle::run;

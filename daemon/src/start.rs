@@ -107,6 +107,10 @@ pub enum StartError {
     #[cfg(feature = "breez")]
     #[error(transparent)]
     Breez(#[from] portal_breez::OpenError),
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    #[error(transparent)]
+    Tickets(#[from] crate::tickets::TicketsError),
     /// The service.
     #[error("the service cannot start")]
     Service(#[from] portal_core::Error),
@@ -234,6 +238,8 @@ impl Daemon {
 
     /// Serves until `shutdown` ends, then stops everything within 10 s.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
+        #[cfg(feature = "cashu")]
+        let tickets = self.state.tickets.clone();
         crate::lifecycle::run(self.listener, self.state, shutdown).await;
         let rest = async {
             #[cfg(feature = "dev")]
@@ -242,6 +248,10 @@ impl Daemon {
             }
             if let Some(wallet) = self.wallet {
                 wallet.shutdown().await;
+            }
+            #[cfg(feature = "cashu")]
+            if let Some(tickets) = tickets {
+                tickets.close().await;
             }
         };
         if tokio::time::timeout(WALLET_LIMIT, rest).await.is_err() {
@@ -269,6 +279,8 @@ impl Base {
     async fn start(self, config: Config, listener: TcpListener) -> Result<Daemon, StartError> {
         let Self { private_key, token, relays, data_dir, store, wallet, rates, env, dev } = self;
         let key = key(&private_key, config.nostr.subkey_proof, env.now())?;
+        #[cfg(feature = "cashu")]
+        let tickets = crate::tickets::open(&config.cashu, &data_dir, &key, &env, dev).await?;
         let mut builder = Service::builder(key)
             .relays(relays.clone())
             .store(store)
@@ -300,9 +312,21 @@ impl Base {
         let names = config.profile.names();
         let limits = config.limits;
         let lightning_address = config.lightning_address;
-        let parts = Parts { service, env, token, limits, wallet_missing, names, lightning_address };
+        let parts = Parts {
+            service,
+            env,
+            token,
+            limits,
+            wallet_missing,
+            names,
+            lightning_address,
+            #[cfg(feature = "cashu")]
+            tickets,
+        };
         let state = AppState::new(parts);
         publish_profile(&state, config.profile);
+        #[cfg(feature = "cashu")]
+        crate::tickets::look_after(&state);
         if let (WalletConfig::Nwc { allow_spending: false, .. }, Some(wallet)) =
             (&config.wallet, &wallet)
         {

@@ -140,6 +140,10 @@ pub enum Error {
     /// A web server did not give what was asked for.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    #[error(transparent)]
+    Cashu(#[from] crate::cashu::CashuError),
     /// A stream ended without what it was for.
     #[error("{reason}")]
     Ended {
@@ -194,6 +198,8 @@ impl Error {
                     ErrorCode::NotFound
                 }
             },
+            #[cfg(feature = "cashu")]
+            Self::Cashu(error) => error.code(),
             Self::Ended { code, .. } => *code,
         }
     }

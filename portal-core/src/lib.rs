@@ -37,6 +37,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "cashu")]
+pub mod cashu;
 pub mod client;
 pub mod conversation;
 pub mod driver;

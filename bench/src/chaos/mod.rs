@@ -5,6 +5,7 @@ pub mod kill;
 mod loss;
 mod money;
 pub mod payouts;
+pub mod tickets;
 
 use anyhow::Result;
 
@@ -20,6 +21,7 @@ pub const NAMES: &[(&str, &str)] = &[
         "a payer is killed, its wallet fails in every way: nothing is paid twice or forgotten",
     ),
     ("charges", "a service that charges and an app that pays are killed: each period paid once"),
+    ("tickets", "wallets are killed, answers of the mint are lost: the sum of all value stays"),
     ("loss", "relays drop connections and frames: every login and payment ends as it should"),
 ];
 
@@ -36,6 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
             "money" => money::run(arguments, &mut report),
             "payouts" => payouts::run(arguments, &mut report),
             "charges" => charges::run(arguments, &mut report),
+            "tickets" => tickets::run(arguments, &mut report),
             _ => loss::run(arguments, &mut report),
         };
         if let Err(error) = result {

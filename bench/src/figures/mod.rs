@@ -4,6 +4,7 @@ mod bad_relay;
 mod deadline;
 mod footprint;
 mod foreign_relay;
+mod gate;
 mod idle_cpu;
 mod idle_rss;
 mod login_cpu;
@@ -42,6 +43,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("foreign-relay", "logins over a relay that we did not write"),
     ("mint-issue", "1,000 tickets in one request, by the signing of them"),
     ("mint-swap", "a swap at the mint, by stock cdk and by its cryptography"),
+    ("gate", "the verdict on a ticket at the door, with and without its mint"),
 ];
 
 type Figure = fn(&Arguments, &mut Report) -> Result<()>;
@@ -66,6 +68,7 @@ fn figure(name: &str) -> Option<Figure> {
         "foreign-relay" => foreign_relay::run,
         "mint-issue" => mint::issue,
         "mint-swap" => mint::swap,
+        "gate" => gate::run,
         _ => return None,
     })
 }

@@ -7,6 +7,7 @@
 
 mod auth;
 mod breez;
+mod cashu;
 mod info;
 mod lightning_address;
 mod limits;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
 pub use self::breez::BreezSettings;
+pub use self::cashu::CashuConfig;
 pub use self::info::InfoConfig;
 pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;
@@ -57,6 +59,8 @@ pub struct Config {
     pub payments: PaymentsConfig,
     /// Who says what a bitcoin costs.
     pub rates: RatesConfig,
+    /// The ticket wallet.
+    pub cashu: CashuConfig,
     /// Who may use it.
     pub auth: AuthConfig,
     /// What a stranger can cost.
@@ -115,6 +119,7 @@ pub fn load(
         wallet: WalletConfig::take(&mut values),
         payments: PaymentsConfig::take(&mut values),
         rates: RatesConfig::take(&mut values),
+        cashu: CashuConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),

@@ -45,6 +45,7 @@ pub struct World {
     service_key: LocalKey,
     person_key: LocalKey,
     store: Arc<MemoryStore>,
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
 }
 
 pub struct Running {
@@ -88,6 +89,7 @@ impl World {
             service_key: LocalKey::generate(&env),
             person_key: LocalKey::generate(&env),
             store: Arc::new(MemoryStore::new()),
+            tickets: None,
         }
     }
 
@@ -137,6 +139,7 @@ impl World {
             wallet_missing: (!wallet).then_some("no wallet is configured"),
             names: vec!["_".to_owned()],
             lightning_address,
+            tickets: self.tickets.clone(),
         });
         let stop = CancellationToken::new();
         let serving = portal_daemon::run(listener, state.clone(), stop.clone().cancelled_owned());

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "breez")]
 mod breez;
+mod cashu;
 mod clients;
 mod config;
 mod harness;

@@ -9,6 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::world::{TOKEN, World, books, usual, within};
 
+/// A point that no proof is about.
+const Y: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+
 const QUOTE: &str = "/v1/mint/quote/portal";
 
 async fn world(test: &str) -> World {
@@ -243,7 +246,7 @@ async fn an_address_that_asks_too_often_or_guesses_has_to_wait() {
                 .http
                 .post(format!("{}/v1/checkstate", world.url()))
                 .header("X-Forwarded-For", format!("198.51.100.1, {from}"))
-                .json(&json!({ "Ys": [] }));
+                .json(&json!({ "Ys": [Y] }));
             if let Some(token) = token {
                 request = request.bearer_auth(token);
             }

@@ -214,7 +214,7 @@ impl World {
     /// Outputs of a sum, over the active keys.
     pub async fn outputs(&self, unit: &str, amount: u64) -> Outputs {
         let (id, keys) = self.keys(unit).await;
-        let amounts: Vec<u64> = keys.keys().map(|amount| u64::from(*amount)).collect();
+        let amounts: Vec<u64> = keys.keys().keys().map(|amount| u64::from(*amount)).collect();
         let secrets =
             PreMintSecrets::random(id, amount.into(), &SplitTarget::None, &(0, amounts).into())
                 .expect("outputs");

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! The library is not part of this crate and not built with it: it is the one that Breez
-//! publishes for other languages, called through its C interface ([`ffi`], the only file with
-//! `unsafe`). Its own description says how its types are laid out ([`metadata`], [`codec`]); what
-//! is used of them is written down and compared in [`contract`]. [`library`] refuses everything but the
+//! publishes for other languages, called through its C interface (`ffi`, the only file with
+//! `unsafe`). Its own description says how its types are laid out (`metadata`, `codec`); what
+//! is used of them is written down and compared in `contract`. `library` refuses everything but the
 //! version it was written for.
 //!
 //! What this crate does not do: LNURL, Lightning addresses of one's own, tokens, stable balances,

@@ -12,6 +12,8 @@ mod prices;
 mod replies;
 mod requests;
 mod subscriptions;
+#[cfg(feature = "cashu")]
+mod tickets;
 
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
 pub use subscriptions::{Allowance, Subscriptions};
+#[cfg(feature = "cashu")]
+pub use tickets::{Answered, Tickets};
 
 use crate::driver::Node;
 use crate::identity::LocalKey;
@@ -87,6 +91,13 @@ impl Client {
     #[must_use]
     pub fn prices(&self) -> Prices<'_> {
         Prices(&self.node)
+    }
+
+    /// Tickets: taking what services give, answering what they ask for.
+    #[cfg(feature = "cashu")]
+    #[must_use]
+    pub fn tickets<'a>(&'a self, wallet: &'a crate::cashu::TicketWallet) -> Tickets<'a> {
+        Tickets { client: self, wallet }
     }
 
     /// Recurring payments.

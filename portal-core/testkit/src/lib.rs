@@ -3,6 +3,8 @@
 //!
 //! Everything listens on 127.0.0.1, on ports that the kernel chooses, and ends when it is dropped.
 
+#[cfg(feature = "mint")]
+pub mod mint;
 pub mod relay;
 pub mod spark;
 

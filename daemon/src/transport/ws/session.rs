@@ -349,6 +349,8 @@ async fn execute(
         service: &state.service,
         env: &state.env,
         wallet_missing: state.wallet_missing,
+        #[cfg(feature = "cashu")]
+        tickets: state.tickets.as_ref(),
         attach: attachment.map(|attachment| attachment as Arc<dyn EventSink>),
         idempotency,
     };

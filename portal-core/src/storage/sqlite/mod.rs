@@ -11,6 +11,8 @@ mod reads;
 mod schedules;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "cashu")]
+pub mod tickets;
 mod writer;
 mod writes;
 
