@@ -485,9 +485,8 @@ const CODES: Record<DaemonErrorCode, number> = {
   internal: 900,
 };
 
-test('the type has every code of the daemon', () => {
+test('the type has the codes of the daemon, and no others', () => {
   const table = fileURLToPath(new URL('../../../../portal-core/src/primitives/error_codes.golden', import.meta.url));
   const rows = readFileSync(table, 'utf8').trim().split('\n').map((row) => row.split(' '));
-  assert.ok(rows.length >= 40, `${rows.length} codes`);
-  for (const [number, code] of rows) assert.equal(CODES[code as DaemonErrorCode], Number(number), code);
+  assert.deepEqual(CODES, Object.fromEntries(rows.map(([number, code]) => [code, Number(number)])));
 });
