@@ -100,6 +100,9 @@ impl CommandError {
             | ErrorCode::PaymentPending
             | ErrorCode::InsufficientFunds
             | ErrorCode::WalletUnsupported
+            | ErrorCode::FeeTooHigh
+            | ErrorCode::SpendingLimit
+            | ErrorCode::NotRefundable
             | ErrorCode::RateUnavailable
             | ErrorCode::RecipientFailed
             | ErrorCode::TicketPending

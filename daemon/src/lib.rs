@@ -14,6 +14,8 @@
 //! The daemon translates, checks and bounds. It decides nothing about logins or money.
 
 pub mod auth;
+#[cfg(feature = "breez")]
+pub mod breez;
 pub mod commands;
 pub mod config;
 #[cfg(feature = "dev")]

@@ -25,10 +25,11 @@ use crate::state::{AppState, Parts};
 
 /// What payment commands answer without a wallet.
 const NO_WALLET: &str = "no wallet is configured: set NWC_URL to the link of a wallet \
-                         (nostr+walletconnect://…)";
+                         (nostr+walletconnect://…), or BREEZ_MNEMONIC to the words of the \
+                         built-in one";
 
 /// How long the wallet's connections may take to end, after everything else has.
-const WALLET_LIMIT: Duration = Duration::from_secs(1);
+const WALLET_LIMIT: Duration = Duration::from_millis(1800);
 
 /// A daemon that is ready to serve.
 pub struct Daemon {
@@ -98,6 +99,14 @@ pub enum StartError {
     /// The wallet link.
     #[error("the wallet link cannot be used")]
     Wallet(#[from] ConnectError),
+    /// The library of the built-in wallet.
+    #[cfg(feature = "breez")]
+    #[error(transparent)]
+    BreezLibrary(#[from] portal_breez::LibraryError),
+    /// The built-in wallet.
+    #[cfg(feature = "breez")]
+    #[error(transparent)]
+    Breez(#[from] portal_breez::OpenError),
     /// The ticket wallet.
     #[cfg(feature = "cashu")]
     #[error(transparent)]
@@ -157,7 +166,13 @@ impl Daemon {
             WalletConfig::Nwc { link, allow_spending } => {
                 Some(nwc(link, *allow_spending, env.clone(), Arc::clone(&store)).await?)
             }
-            WalletConfig::None | WalletConfig::Breez => None,
+            #[cfg(feature = "breez")]
+            WalletConfig::Breez(settings) => {
+                Some(crate::breez::open(settings, &data_dir, env.clone()).await?)
+            }
+            #[cfg(not(feature = "breez"))]
+            WalletConfig::Breez(_) => None,
+            WalletConfig::None => None,
         };
         let rates = config.rates.desk(env.clone());
         let base =
@@ -186,7 +201,13 @@ impl Daemon {
             WalletConfig::Nwc { link, allow_spending } => {
                 nwc(link, *allow_spending, env.clone(), Arc::clone(&store)).await?
             }
-            WalletConfig::None | WalletConfig::Breez => Arc::clone(&dev.wallet),
+            #[cfg(feature = "breez")]
+            WalletConfig::Breez(settings) => {
+                crate::breez::open(settings, &data_dir, env.clone()).await?
+            }
+            #[cfg(not(feature = "breez"))]
+            WalletConfig::Breez(_) => Arc::clone(&dev.wallet),
+            WalletConfig::None => Arc::clone(&dev.wallet),
         };
         let token = config.auth.auth_token.clone().unwrap_or(secrets.token);
         let base = Base {
@@ -264,7 +285,11 @@ impl Base {
             .relays(relays.clone())
             .store(store)
             .env(env.clone())
+            .payment_policy(config.payments.policy)
             .allow_private_relays(config.nostr.allow_private_relays || dev);
+        if let Some(options) = config.subscriptions.options() {
+            builder = builder.charge_subscriptions(options);
+        }
         if let Some(wallet) = &wallet {
             builder = builder.wallet(Arc::clone(wallet));
         }
@@ -274,7 +299,7 @@ impl Base {
         let service = builder.start(Handle::current()).await?;
         let wallet_missing = match (&wallet, &config.wallet) {
             (Some(_), _) => None,
-            (None, WalletConfig::Breez) => Some(WalletConfig::BREEZ_MISSING),
+            (None, WalletConfig::Breez(_)) => Some(WalletConfig::BREEZ_MISSING),
             (None, WalletConfig::None | WalletConfig::Nwc { .. }) => Some(NO_WALLET),
         };
         let announcement = Announcement {

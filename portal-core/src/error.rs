@@ -12,6 +12,7 @@ use crate::rates::RateError;
 use crate::rates::check::ClaimError;
 use crate::relay::AddressError;
 use crate::storage::StorageError;
+use crate::subscriptions::{Refused, SchedulerError, TillError};
 use crate::wallet::WalletError;
 
 /// Why a call did not do what it is for.
@@ -26,6 +27,9 @@ pub enum Error {
     /// The wallet.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// A subscription.
+    #[error(transparent)]
+    Subscription(SchedulerError),
     /// A payment out of the wallet.
     #[error(transparent)]
     Pay(#[from] PayError),
@@ -94,6 +98,12 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// A refund of what was not paid, or of more than is left of it.
+    #[error("the payment cannot be refunded: {reason}")]
+    NotRefundable {
+        /// Why.
+        reason: &'static str,
+    },
     /// Something that is not set up.
     #[error("{what} is not configured")]
     NotConfigured {
@@ -150,15 +160,10 @@ impl Error {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Node(error) => node(error),
-            Self::Storage(error) => storage(error),
-            Self::Wallet(error) => wallet(error),
-            Self::Pay(error) => match error {
-                PayError::InvalidInvoice { .. } => ErrorCode::InvalidInvoice,
-                PayError::Pending => ErrorCode::PaymentPending,
-                PayError::Failed { .. } => ErrorCode::PaymentFailed,
-                PayError::Wallet(error) => wallet(error),
-                PayError::Storage(error) => storage(error),
-            },
+            Self::Storage(error) => error.code(),
+            Self::Wallet(error) => error.code(),
+            Self::Pay(error) => error.code(),
+            Self::Subscription(error) => subscription(error),
             Self::Instruction(error) => instruction(error),
             Self::Key(_) | Self::InvalidPublicKey => ErrorCode::InvalidKey,
             Self::Mnemonic(_) => ErrorCode::InvalidMnemonic,
@@ -179,6 +184,7 @@ impl Error {
             Self::OutOfRange { .. } => ErrorCode::InvalidTime,
             Self::Length { .. } | Self::WrongReply => ErrorCode::InvalidRequest,
             Self::InvalidInvoice { .. } => ErrorCode::InvalidInvoice,
+            Self::NotRefundable { .. } => ErrorCode::NotRefundable,
             Self::NotConfigured { .. } => ErrorCode::NotConfigured,
             Self::StreamNotFound => ErrorCode::StreamNotFound,
             Self::IdempotencyConflict => ErrorCode::IdempotencyConflict,
@@ -195,6 +201,21 @@ impl Error {
             #[cfg(feature = "cashu")]
             Self::Cashu(error) => error.code(),
             Self::Ended { code, .. } => *code,
+        }
+    }
+}
+
+const fn subscription(error: &SchedulerError) -> ErrorCode {
+    match error {
+        SchedulerError::NotFound => ErrorCode::NotFound,
+        SchedulerError::Refused(Refused::Amount) => ErrorCode::InvalidAmount,
+        SchedulerError::Refused(Refused::Over | Refused::Proposed | Refused::Charged) => {
+            ErrorCode::InvalidRequest
+        }
+        SchedulerError::Till(TillError::Unavailable { .. }) => ErrorCode::ShuttingDown,
+        SchedulerError::Till(TillError::Refused { .. }) => ErrorCode::InvalidKey,
+        SchedulerError::Till(TillError::Storage(error)) | SchedulerError::Storage(error) => {
+            error.code()
         }
     }
 }
@@ -242,35 +263,10 @@ const fn rate(error: &RateError) -> ErrorCode {
 const fn node(error: &NodeError) -> ErrorCode {
     match error {
         NodeError::Stopped => ErrorCode::ShuttingDown,
-        NodeError::Storage(error) => storage(error),
+        NodeError::Storage(error) => error.code(),
         NodeError::Over => ErrorCode::NotFound,
         NodeError::TooMany => ErrorCode::AlreadyAnswered,
         NodeError::TooLarge => ErrorCode::TooLarge,
-    }
-}
-
-const fn storage(error: &StorageError) -> ErrorCode {
-    match error {
-        StorageError::TooNew { .. } => ErrorCode::StorageTooNew,
-        StorageError::Closed => ErrorCode::ShuttingDown,
-        StorageError::Conflict { .. }
-        | StorageError::InUse
-        | StorageError::Corrupt { .. }
-        | StorageError::Backend(_) => ErrorCode::StorageFailed,
-    }
-}
-
-fn wallet(error: &WalletError) -> ErrorCode {
-    match error {
-        WalletError::Timeout | WalletError::Unreachable => ErrorCode::WalletUnavailable,
-        WalletError::Refused { code, .. } if code == "INSUFFICIENT_BALANCE" => {
-            ErrorCode::InsufficientFunds
-        }
-        WalletError::Refused { .. } | WalletError::BadAnswer { .. } => ErrorCode::WalletRefused,
-        WalletError::Unsupported { .. } => ErrorCode::WalletUnsupported,
-        WalletError::MaySpend => ErrorCode::NotConfigured,
-        WalletError::BadRequest { .. } => ErrorCode::InvalidRequest,
-        WalletError::ShutDown => ErrorCode::ShuttingDown,
     }
 }
 

@@ -155,6 +155,12 @@ codes! {
     InsufficientFunds,
     /// The wallet cannot do this.
     WalletUnsupported,
+    /// The fees would be more than is allowed, or the wallet cannot keep them within it.
+    FeeTooHigh,
+    /// A limit on spending is reached; it opens again with time.
+    SpendingLimit,
+    /// The payment was not paid, or there is less left of it than would be given back.
+    NotRefundable,
     /// No source quotes the currency.
     RateUnavailable,
     /// The host behind an LNURL or a Lightning address does not answer, or not by the rules.

@@ -9,9 +9,14 @@ mod idle_cpu;
 mod idle_rss;
 mod login_cpu;
 mod login_matrix;
+mod mint;
 mod outage;
 mod sequential;
+mod settle_latency;
+mod subscription_scale;
+mod subscription_years;
 mod subscriptions;
+mod sweep_cpu;
 
 use anyhow::Result;
 
@@ -27,11 +32,17 @@ pub const NAMES: &[(&str, &str)] = &[
     ("idle-cpu", "CPU of a login beside many idle streams, by that without"),
     ("idle-rss", "memory of the daemon for each idle stream and socket"),
     ("subscriptions", "subscriptions open at a relay after many logins"),
+    ("subscription-years", "ten virtual years of subscriptions: each period charged once"),
+    ("subscription-scale", "a million subscriptions: finding what is due, charging it"),
+    ("sweep-cpu", "CPU of watching many open payments, by that of watching none"),
+    ("settle-latency", "from the wallet's books to `paid` on the socket, over a linked wallet"),
     ("bad-relay", "one of three relays silent, slow or dead, by three good ones"),
     ("outage", "all relays down with requests open: until all are done"),
     ("deadline", "when a request ends that nobody answers"),
     ("footprint", "memory at rest, start, size of the daemon"),
     ("foreign-relay", "logins over a relay that we did not write"),
+    ("mint-issue", "1,000 tickets in one request, by the signing of them"),
+    ("mint-swap", "a swap at the mint, by stock cdk and by its cryptography"),
     ("gate", "the verdict on a ticket at the door, with and without its mint"),
 ];
 
@@ -46,11 +57,17 @@ fn figure(name: &str) -> Option<Figure> {
         "idle-cpu" => idle_cpu::run,
         "idle-rss" => idle_rss::run,
         "subscriptions" => subscriptions::run,
+        "subscription-years" => subscription_years::run,
+        "subscription-scale" => subscription_scale::run,
+        "sweep-cpu" => sweep_cpu::run,
+        "settle-latency" => settle_latency::run,
         "bad-relay" => bad_relay::run,
         "outage" => outage::run,
         "deadline" => deadline::run,
         "footprint" => footprint::run,
         "foreign-relay" => foreign_relay::run,
+        "mint-issue" => mint::issue,
+        "mint-swap" => mint::swap,
         "gate" => gate::run,
         _ => return None,
     })

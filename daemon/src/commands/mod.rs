@@ -8,23 +8,29 @@ pub mod auth;
 mod authenticate_key;
 mod burn_cashu;
 mod calculate_next_occurrence;
+mod cancel_subscription;
+mod change_subscription;
 mod check_ticket;
 mod close_recurring_payment;
 mod fetch_nip05_profile;
 mod fetch_profile;
 mod get_cashu_wallet;
+mod get_subscription;
 mod get_wallet_info;
 pub mod input;
 mod issue_jwt;
+mod list_subscriptions;
 mod list_ticket_events;
 mod listen_closed_recurring_payment;
 mod lookup_payment;
 mod mint_cashu;
 mod new_key_handshake_url;
 pub mod once;
+mod pause_subscription;
 mod pay_instruction;
 mod pay_invoice;
 mod read_payment_instruction;
+mod refund_payment;
 mod remove_relay;
 mod request_cashu;
 mod request_invoice;
@@ -32,9 +38,12 @@ mod request_payment_raw;
 mod request_recurring_payment;
 mod request_single_payment;
 mod resume_stream;
+mod resume_subscription;
 mod revoke_static_token;
+mod schedule_subscription;
 mod send_cashu_direct;
 mod set_profile;
+mod subscription;
 mod take_back_cashu;
 mod verify_jwt;
 mod withdraw_lnurl;
@@ -298,6 +307,8 @@ commands! {
     FetchNip05Profile = fetch_nip05_profile;
     /// Pays from our wallet.
     PayInvoice = pay_invoice;
+    /// Gives back what was paid.
+    RefundPayment = refund_payment;
     /// What an invoice, a URI, an LNURL or a Lightning address asks for.
     ReadPaymentInstruction = read_payment_instruction;
     /// Pays to any of them.
@@ -312,6 +323,20 @@ commands! {
     ResumeStream = resume_stream;
     /// Ends a static token.
     RevokeStaticToken = revoke_static_token;
+    /// Charges a subscription that a person agreed to earlier.
+    ScheduleSubscription = schedule_subscription;
+    /// Charges nothing until it is resumed.
+    PauseSubscription = pause_subscription;
+    /// Charges a subscription again.
+    ResumeSubscription = resume_subscription;
+    /// Changes the amount of a subscription.
+    ChangeSubscription = change_subscription;
+    /// Ends a subscription.
+    CancelSubscription = cancel_subscription;
+    /// Where a subscription stands.
+    GetSubscription = get_subscription;
+    /// The subscriptions that are charged by the schedule.
+    ListSubscriptions = list_subscriptions;
 }
 
 impl fmt::Debug for Command {
@@ -332,6 +357,7 @@ impl Command {
             | Self::RequestPaymentRaw(_)
             | Self::CloseRecurringPayment(_)
             | Self::RequestInvoice(_)
+            | Self::RefundPayment(_)
             | Self::RequestCashu(_)
             | Self::SendCashuDirect(_) => true,
             Self::Auth(_)
@@ -357,7 +383,14 @@ impl Command {
             | Self::LookupPayment(_)
             | Self::GetWalletInfo(_)
             | Self::ResumeStream(_)
-            | Self::RevokeStaticToken(_) => false,
+            | Self::RevokeStaticToken(_)
+            | Self::ScheduleSubscription(_)
+            | Self::PauseSubscription(_)
+            | Self::ResumeSubscription(_)
+            | Self::ChangeSubscription(_)
+            | Self::CancelSubscription(_)
+            | Self::GetSubscription(_)
+            | Self::ListSubscriptions(_) => false,
         }
     }
 
@@ -379,6 +412,11 @@ impl Command {
                 | Self::PayInstruction(_)
                 | Self::WithdrawLnurl(_)
                 | Self::RevokeStaticToken(_)
+                | Self::ScheduleSubscription(_)
+                | Self::PauseSubscription(_)
+                | Self::ResumeSubscription(_)
+                | Self::ChangeSubscription(_)
+                | Self::CancelSubscription(_)
         )
     }
 }
@@ -470,6 +508,8 @@ replies! {
     FetchNip05Profile(fetch_nip05_profile::Reply);
     /// To `PayInvoice`.
     PayInvoice(pay_invoice::Reply);
+    /// To `RefundPayment`.
+    RefundPayment(refund_payment::Reply);
     /// To `ReadPaymentInstruction`.
     PaymentInstruction(read_payment_instruction::Reply);
     /// To `WithdrawLnurl`.
@@ -482,4 +522,11 @@ replies! {
     StreamResumed(resume_stream::Reply);
     /// To `RevokeStaticToken`.
     RevokeStaticToken(revoke_static_token::Reply);
+    /// To `ScheduleSubscription`, `PauseSubscription`, `ResumeSubscription`, `ChangeSubscription`
+    /// and `GetSubscription`.
+    Subscription(subscription::Reply);
+    /// To `CancelSubscription`.
+    SubscriptionCancelled(cancel_subscription::Reply);
+    /// To `ListSubscriptions`.
+    Subscriptions(list_subscriptions::Reply);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use portal_core::client::{Client, IncomingRequest, RequestBody};
+use portal_core::client::{Client, ClientBuilder, IncomingRequest, RequestBody};
 use portal_core::env::Env;
 use portal_core::event::{PortalEvent, StreamEvent};
 use portal_core::identity::LocalKey;
@@ -14,7 +14,7 @@ use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::ClientInfo;
 use portal_core::rates::RateDesk;
 use portal_core::relay::RelayAddress;
-use portal_core::service::Service;
+use portal_core::service::{ChargeOptions, Service};
 use portal_core::storage::memory::MemoryStore;
 use portal_core::storage::{ConversationRecord, Store, Write};
 use portal_core::wallet::bolt11::Bolt11;
@@ -61,11 +61,19 @@ pub struct Options {
     /// The name that anybody can pay to.
     pub name: Option<&'static str>,
     pub rates: Option<Arc<RateDesk>>,
+    /// Whether it charges subscriptions.
+    pub charges: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wallet: true, limits: LimitsConfig::default(), name: None, rates: None }
+        Self {
+            wallet: true,
+            limits: LimitsConfig::default(),
+            name: None,
+            rates: None,
+            charges: false,
+        }
     }
 }
 
@@ -94,13 +102,16 @@ impl World {
     }
 
     pub async fn daemon_with(&self, options: Options) -> Running {
-        let Options { wallet, limits, name, rates } = options;
+        let Options { wallet, limits, name, rates, charges } = options;
         let mut builder = Service::builder(self.service_key.clone())
             .relays(self.relays())
             .store(Arc::new(self.store.reopen()))
             .allow_private_relays(true);
         if wallet {
             builder = builder.wallet(Arc::clone(&self.merchant) as Arc<dyn LightningWallet>);
+        }
+        if charges {
+            builder = builder.charge_subscriptions(ChargeOptions::default());
         }
         if let Some(rates) = rates {
             builder = builder.rates(rates);
@@ -161,7 +172,16 @@ impl World {
 
     /// A person's wallet app.
     pub async fn app(&self) -> Client {
-        let client = Client::builder(self.person_key.clone())
+        self.app_of(Client::builder(self.person_key.clone())).await
+    }
+
+    /// The same with a wallet of its own.
+    pub async fn app_with_wallet(&self, wallet: Arc<SimulatedWallet>) -> Client {
+        self.app_of(Client::builder(self.person_key.clone()).wallet(wallet)).await
+    }
+
+    async fn app_of(&self, builder: ClientBuilder) -> Client {
+        let client = builder
             .relays(self.relays())
             .allow_private_relays(true)
             .start(Handle::current())

@@ -22,6 +22,7 @@ mod inbox;
 mod keys;
 mod machine_loop;
 mod node;
+mod payouts;
 mod queries;
 mod recent;
 mod seen;

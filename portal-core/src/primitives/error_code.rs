@@ -115,6 +115,12 @@ error_codes! {
     InsufficientFunds = 504, "insufficient_funds", false;
     /// The wallet cannot do this.
     WalletUnsupported = 505, "wallet_unsupported", false;
+    /// The fees would be more than is allowed, or the wallet cannot keep them within it.
+    FeeTooHigh = 507, "fee_too_high", false;
+    /// A limit on spending is reached; it opens again with time.
+    SpendingLimit = 508, "spending_limit", true;
+    /// The payment was not paid, or there is less left of it than would be given back.
+    NotRefundable = 509, "not_refundable", false;
     /// No source quotes the currency.
     RateUnavailable = 510, "rate_unavailable", true;
     /// The host behind an LNURL or a Lightning address does not answer, or not by the rules.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::schedule::{ChargeOptions, Schedule};
 use super::{Service, subscriptions};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::payments::PayPolicy;
 use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
@@ -33,6 +35,8 @@ pub struct ServiceBuilder {
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
+    charges: Option<ChargeOptions>,
+    payments: PayPolicy,
 }
 
 impl ServiceBuilder {
@@ -47,6 +51,8 @@ impl ServiceBuilder {
             allow_private: false,
             connector: None,
             retention: RETENTION,
+            charges: None,
+            payments: PayPolicy::default(),
         }
     }
 
@@ -106,6 +112,20 @@ impl ServiceBuilder {
         self
     }
 
+    /// Charges subscriptions by a schedule; without this a merchant runs their own.
+    #[must_use]
+    pub fn charge_subscriptions(mut self, options: ChargeOptions) -> Self {
+        self.charges = Some(options);
+        self
+    }
+
+    /// Within which bounds it pays: fees, spending in a day and on one recipient.
+    #[must_use]
+    pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
+        self.payments = policy;
+        self
+    }
+
     /// Restores what was open, connects and starts working on this runtime.
     ///
     /// # Errors
@@ -131,14 +151,15 @@ impl ServiceBuilder {
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: self.wallet,
+            policy_of_payments: self.payments,
             rates: self.rates,
             inbox: None,
         };
         let node = Node::start(options, handle).await?;
         subscriptions::listen_for_closes(&node).await?;
-        super::payments::reconcile_later(&node);
         prune_regularly(&node, self.retention);
-        Ok(Service { node })
+        let schedule = Arc::new(Schedule::start(&node, self.charges));
+        Ok(Service { node, schedule })
     }
 }
 

@@ -35,7 +35,8 @@ pub struct NewInvoiceRequest {
 
 impl Invoices<'_> {
     /// Asks a person for an invoice. The stream ends with
-    /// [`InvoiceResponse`](crate::event::PortalEvent::InvoiceResponse), whose amount was checked.
+    /// [`InvoiceResponse`](crate::event::PortalEvent::InvoiceResponse), whose amount, end and
+    /// network were checked; an invoice that is not what was asked for ends it with an error.
     ///
     /// # Errors
     /// When the request is over already, the amount is zero, nobody quotes the currency, or
@@ -57,6 +58,10 @@ impl Invoices<'_> {
         }
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
+            let network = match node.payer() {
+                Some(payer) => payer.network().await,
+                None => None,
+            };
             let priced = prices::price(node, new.amount, &new.currency).await?;
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = InvoiceRequest {
@@ -70,8 +75,8 @@ impl Invoices<'_> {
             };
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
-                question: Question::Invoice { request_id, amount: priced.millisats },
-                message: json(&message),
+                question: Question::Invoice { request_id, amount: priced.millisats, network },
+                message: json(&message).into(),
                 expires_at,
             })))
         })

@@ -89,6 +89,10 @@ impl LightningWallet for CheckedWallet {
         Ok(info)
     }
 
+    fn whole_sats(&self) -> bool {
+        self.inner.whole_sats()
+    }
+
     async fn balance(&self) -> Result<Balance, WalletError> {
         let Balance { amount, at } = self.call(PATIENCE, self.inner.balance()).await?;
         if amount.as_u64() > ALL_MSAT {
@@ -172,18 +176,18 @@ impl LightningWallet for CheckedWallet {
 
     async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
         let query = ListPayments { limit: query.limit.min(MAX_PAGE), ..query };
-        let most = query.limit as usize;
         let payments = self.call(PATIENCE, self.inner.list(query)).await?;
-        let mut told = HashSet::new();
-        Ok(payments
-            .into_iter()
-            .filter(plausible)
-            .filter(|payment| payment.created_at >= query.since)
-            .filter(|payment| query.direction.is_none_or(|only| only == payment.direction))
-            .filter(|payment| told.insert((payment.payment_hash, payment.direction)))
-            .take(most)
-            .map(sound)
-            .collect())
+        Ok(page(payments, query, |payment| payment.created_at >= query.since))
+    }
+
+    async fn list_settled(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
+        let query = ListPayments { limit: query.limit.min(MAX_PAGE), ..query };
+        let payments = self.call(PATIENCE, self.inner.list_settled(query)).await?;
+        let since = |payment: &WalletPayment| match payment.state {
+            PaymentState::Settled { at, .. } => at >= query.since,
+            PaymentState::Pending | PaymentState::Failed => false,
+        };
+        Ok(page(payments, query, since))
     }
 
     fn events(&self) -> BoxStream<'static, WalletEvent> {
@@ -218,6 +222,24 @@ fn sound(payment: WalletPayment) -> WalletPayment {
         state @ (PaymentState::Pending | PaymentState::Failed) => state,
     };
     WalletPayment { state, ..payment }
+}
+
+/// What of a list is an answer to the query, each payment once.
+fn page(
+    payments: Vec<WalletPayment>,
+    query: ListPayments,
+    since: impl Fn(&WalletPayment) -> bool,
+) -> Vec<WalletPayment> {
+    let mut told = HashSet::new();
+    payments
+        .into_iter()
+        .filter(plausible)
+        .filter(since)
+        .filter(|payment| query.direction.is_none_or(|only| only == payment.direction))
+        .filter(|payment| told.insert((payment.payment_hash, payment.direction)))
+        .take(query.limit as usize)
+        .map(sound)
+        .collect()
 }
 
 fn plausible(payment: &WalletPayment) -> bool {

@@ -25,7 +25,7 @@ pub use self::checked::CheckedWallet;
 pub use self::events::{EventSource, Lag, Source};
 pub use self::holds::HoldInvoices;
 pub use self::status::{Budget, KnownBalance, PaymentKey, WalletState};
-use crate::primitives::{Millisats, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, Timestamp};
 
 /// A Lightning wallet.
 ///
@@ -130,6 +130,17 @@ pub trait LightningWallet: Send + Sync {
     /// Payments that were made since, newest first. Settled ones for certain; whether others are
     /// in it depends on the wallet.
     async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError>;
+
+    /// Incoming payments whose money came at [`ListPayments::since`] or later by the wallet's own
+    /// clock, the newest of them first, whenever their invoices were made. With it, watching costs
+    /// what has happened and not what is open.
+    ///
+    /// # Errors
+    /// [`WalletError::Unsupported`] where the wallet lists by the making of invoices only (NIP-47).
+    async fn list_settled(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
+        let _ = query;
+        Err(WalletError::Unsupported { what: "list_settled" })
+    }
 
     /// What happens in the wallet from now on. Only hints: anything can be missing or come twice.
     fn events(&self) -> BoxStream<'static, WalletEvent>;
@@ -311,6 +322,10 @@ pub enum WalletEvent {
     Disconnected,
 }
 
+/// The code of [`WalletError::Refused`] when a payment would cost more than
+/// [`PayInvoice::max_fee`].
+pub const FEE_TOO_HIGH: &str = "FEE_TOO_HIGH";
+
 /// Why the wallet did not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WalletError {
@@ -355,6 +370,23 @@ pub enum WalletError {
 }
 
 impl WalletError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Timeout | Self::Unreachable => ErrorCode::WalletUnavailable,
+            Self::Refused { code, .. } if code == "INSUFFICIENT_BALANCE" => {
+                ErrorCode::InsufficientFunds
+            }
+            Self::Refused { code, .. } if code == FEE_TOO_HIGH => ErrorCode::FeeTooHigh,
+            Self::Refused { .. } | Self::BadAnswer { .. } => ErrorCode::WalletRefused,
+            Self::Unsupported { .. } => ErrorCode::WalletUnsupported,
+            Self::MaySpend => ErrorCode::NotConfigured,
+            Self::BadRequest { .. } => ErrorCode::InvalidRequest,
+            Self::ShutDown => ErrorCode::ShuttingDown,
+        }
+    }
+
     /// For a payment: whether it may have been sent all the same.
     #[must_use]
     pub const fn outcome_unknown(&self) -> bool {

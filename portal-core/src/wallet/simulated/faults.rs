@@ -13,8 +13,11 @@ pub enum Call {
     Lookup,
     /// [`LightningWallet::pay`](crate::wallet::LightningWallet::pay).
     Pay,
-    /// [`LightningWallet::list`](crate::wallet::LightningWallet::list).
+    /// [`LightningWallet::list`](crate::wallet::LightningWallet::list) and
+    /// [`list_settled`](crate::wallet::LightningWallet::list_settled).
     List,
+    /// [`LightningWallet::quote`](crate::wallet::LightningWallet::quote).
+    Quote,
 }
 
 /// What can be wrong with any call.

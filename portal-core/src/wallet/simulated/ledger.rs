@@ -71,6 +71,9 @@ pub(super) enum Record {
         hash: [u8; 32],
         payer: String,
         msat: u64,
+        /// What goes to those in between.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        fee: u64,
         at: u64,
     },
     /// It reached the payee.
@@ -110,6 +113,7 @@ pub(super) struct Row {
 pub(super) struct Payment {
     pub(super) payer: String,
     pub(super) amount: Millisats,
+    pub(super) fee: Millisats,
     pub(super) sent_at: Timestamp,
     pub(super) state: Moved,
 }
@@ -128,6 +132,14 @@ pub(super) struct Ledger {
     /// Invoices in the order in which they were made.
     order: Vec<PaymentHash>,
     settlements: Vec<Settlement>,
+    /// What those in between have earned.
+    fees: u128,
+}
+
+/// Old ledgers have no fees, and most payments none.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(msat: &u64) -> bool {
+    *msat == 0
 }
 
 impl Ledger {
@@ -176,16 +188,18 @@ impl Ledger {
             Record::Cancelled { hash } => {
                 self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?.cancelled = true;
             }
-            Record::Sent { hash, payer, msat, at } => {
+            Record::Sent { hash, payer, msat, fee, at } => {
                 let row = self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?;
                 if row.payment.as_ref().is_some_and(|payment| payment.state != Moved::Failed) {
                     return Err(Misfit);
                 }
                 let balance = self.accounts.get_mut(&payer).ok_or(Misfit)?;
-                *balance = balance.checked_sub(msat).ok_or(Misfit)?;
+                let cost = msat.checked_add(fee).ok_or(Misfit)?;
+                *balance = balance.checked_sub(cost).ok_or(Misfit)?;
                 row.payment = Some(Payment {
                     payer,
                     amount: Millisats::new(msat),
+                    fee: Millisats::new(fee),
                     sent_at: Timestamp::from_secs(at),
                     state: Moved::UnderWay,
                 });
@@ -199,6 +213,7 @@ impl Ledger {
                 let balance = self.accounts.get_mut(row).ok_or(Misfit)?;
                 *balance = balance.checked_add(payment.amount.as_u64()).ok_or(Misfit)?;
                 payment.state = Moved::Settled(Timestamp::from_secs(at));
+                self.fees = self.fees.saturating_add(u128::from(payment.fee.as_u64()));
                 self.settlements.push(Settlement {
                     payment_hash: hash,
                     payer: payment.payer.clone(),
@@ -210,7 +225,8 @@ impl Ledger {
             Record::Failed { hash, at: _ } => {
                 let (_, payment) = under_way(&mut self.rows, PaymentHash(hash))?;
                 let balance = self.accounts.get_mut(&payment.payer).ok_or(Misfit)?;
-                *balance = balance.checked_add(payment.amount.as_u64()).ok_or(Misfit)?;
+                let back = payment.amount.checked_add(payment.fee).ok_or(Misfit)?;
+                *balance = balance.checked_add(back.as_u64()).ok_or(Misfit)?;
                 payment.state = Moved::Failed;
             }
         }
@@ -238,7 +254,7 @@ impl Ledger {
         &self.settlements
     }
 
-    /// All that is in the wallets and under way between them.
+    /// All that is in the wallets, under way between them, and earned on the way.
     pub(super) fn total(&self) -> u128 {
         let held: u128 = self.accounts.values().map(|msat| u128::from(*msat)).sum();
         let moving: u128 = self
@@ -246,9 +262,9 @@ impl Ledger {
             .values()
             .filter_map(|row| row.payment.as_ref())
             .filter(|payment| payment.state == Moved::UnderWay)
-            .map(|payment| u128::from(payment.amount.as_u64()))
+            .map(|payment| u128::from(payment.amount.as_u64()) + u128::from(payment.fee.as_u64()))
             .sum();
-        held + moving
+        held + moving + self.fees
     }
 
     /// The payment as this wallet sees it.
@@ -269,7 +285,7 @@ impl Ledger {
                     Moved::Failed => PaymentState::Failed,
                 },
                 amount: payment.amount,
-                fee: Millisats::new(0),
+                fee: payment.fee,
                 created_at: payment.sent_at,
             });
         }
@@ -293,6 +309,21 @@ impl Ledger {
             fee: Millisats::new(0),
             created_at: row.created_at,
         })
+    }
+
+    /// What came into this wallet since, newest first. Costs what has settled since then.
+    pub(super) fn arrived_since<'a>(
+        &'a self,
+        name: &'a str,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> impl Iterator<Item = WalletPayment> + 'a {
+        self.settlements
+            .iter()
+            .rev()
+            .take_while(move |settlement| settlement.at >= since)
+            .filter(move |settlement| settlement.payee == name)
+            .filter_map(move |settlement| self.view(name, settlement.payment_hash, now))
     }
 
     /// Settled payments of this wallet, newest invoice first.

@@ -4,7 +4,8 @@
 //! BOLT11 on regtest, with a random preimage and its hash, so everything above the wallet runs as
 //! in production. The ledger is the truth: what it says is paid is paid, and tests can ask it
 //! ([`SimulatedNetwork::settled`]). Faults are ordered one by one ([`SimulatedWallet::order`]),
-//! by code only, never by configuration. There are no channels, routes or fees.
+//! by code only, never by configuration. There are no channels and no routes; fees are
+//! what [`SimulatedNetwork::charge`] says, at first none.
 
 mod faults;
 mod holds;
@@ -24,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::faults::{Call, Fault, Trouble};
 pub use self::ledger::Settlement;
 use self::network::Description;
-pub use self::network::{NetworkError, SimulatedNetwork};
+pub use self::network::{FeeModel, NetworkError, SimulatedNetwork};
 use super::{
-    Balance, HoldInvoices, Invoice, LightningWallet, ListPayments, NewInvoice, PayInvoice,
-    PayOutcome, PaymentHash, WalletError, WalletEvent, WalletInfo, WalletPayment, WalletState,
+    Balance, FeeQuote, HoldInvoices, Invoice, LightningWallet, ListPayments, NewInvoice,
+    PayInvoice, PayOutcome, PaymentHash, WalletError, WalletEvent, WalletInfo, WalletPayment,
+    WalletState,
 };
 use crate::primitives::Millisats;
 
@@ -186,6 +188,10 @@ impl LightningWallet for SimulatedWallet {
         self.call(Call::Lookup, || Ok(self.network.lookup(&self.name, payment_hash)))
     }
 
+    async fn quote(&self, request: &PayInvoice) -> Result<FeeQuote, WalletError> {
+        self.call(Call::Quote, || Ok(FeeQuote { fee: self.network.quote(request)? }))
+    }
+
     async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
         self.open()?;
         Ok(self.network.invoice_of(&self.name, payment_hash))
@@ -197,6 +203,10 @@ impl LightningWallet for SimulatedWallet {
 
     async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
         self.call(Call::List, || Ok(self.network.list(&self.name, query)))
+    }
+
+    async fn list_settled(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
+        self.call(Call::List, || Ok(self.network.arrived(&self.name, query)))
     }
 
     fn events(&self) -> BoxStream<'static, WalletEvent> {

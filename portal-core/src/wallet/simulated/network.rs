@@ -21,8 +21,8 @@ use crate::primitives::{Millisats, Timestamp};
 use crate::wallet::bolt11::Bolt11;
 use crate::wallet::events::{EventSource, Source};
 use crate::wallet::{
-    Balance, Invoice, ListPayments, PayInvoice, PayOutcome, PaymentHash, PaymentState, WalletError,
-    WalletEvent, WalletPayment,
+    Balance, FEE_TOO_HIGH, Invoice, ListPayments, PayInvoice, PayOutcome, PaymentHash,
+    PaymentState, WalletError, WalletEvent, WalletPayment,
 };
 
 /// Wallets that can pay each other. Cheap to clone.
@@ -59,6 +59,23 @@ struct Inner {
     state: Mutex<State>,
 }
 
+/// What a payment costs on top; nothing at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeeModel {
+    /// For each payment.
+    pub base: Millisats,
+    /// Millionths of the amount.
+    pub ppm: u32,
+}
+
+impl FeeModel {
+    fn fee(self, amount: Millisats) -> Millisats {
+        let share = u128::from(amount.as_u64()) * u128::from(self.ppm) / 1_000_000;
+        let share = u64::try_from(share).unwrap_or(u64::MAX);
+        Millisats::new(self.base.as_u64().saturating_add(share))
+    }
+}
+
 pub(super) struct State {
     pub(super) ledger: Ledger,
     journal: Option<Journal>,
@@ -66,6 +83,7 @@ pub(super) struct State {
     holders: HashMap<Arc<str>, Arc<Source<WalletPayment>>>,
     orders: HashMap<Arc<str>, Orders>,
     late: Duration,
+    fees: FeeModel,
 }
 
 impl SimulatedNetwork {
@@ -102,6 +120,7 @@ impl SimulatedNetwork {
             holders: HashMap::new(),
             orders: HashMap::new(),
             late: Duration::ZERO,
+            fees: FeeModel::default(),
         };
         Self(Arc::new(Inner { env, node_key, state: Mutex::new(state) }))
     }
@@ -153,6 +172,11 @@ impl SimulatedNetwork {
     /// Lets invoices be paid this long after their end; zero at first.
     pub fn accept_late(&self, grace: Duration) {
         self.state().late = grace;
+    }
+
+    /// What payments cost from now on. Limits on fees are kept, estimates are exact.
+    pub fn charge(&self, fees: FeeModel) {
+        self.state().fees = fees;
     }
 
     /// Settles a payment that [`Fault::PayLater`] left under way, also after the invoice's end.
@@ -297,6 +321,20 @@ impl SimulatedNetwork {
             .collect()
     }
 
+    pub(super) fn arrived(&self, name: &str, query: ListPayments) -> Vec<WalletPayment> {
+        let now = self.now();
+        self.state()
+            .ledger
+            .arrived_since(name, query.since, now)
+            .skip(query.offset as usize)
+            .take(query.limit as usize)
+            .collect()
+    }
+
+    pub(super) fn quote(&self, request: &PayInvoice) -> Result<Millisats, WalletError> {
+        Ok(self.state().fees.fee(request.checked_amount()?))
+    }
+
     pub(super) fn pay(&self, payer: &str, request: &PayInvoice) -> Result<PayOutcome, WalletError> {
         let amount = request.checked_amount()?;
         let now = self.now();
@@ -310,15 +348,29 @@ impl SimulatedNetwork {
             }
             Verdict::Over(outcome) => return Ok(outcome),
         };
-        if state.ledger.balance(payer).is_none_or(|balance| balance < amount) {
+        let fee = state.fees.fee(amount);
+        if request.max_fee.is_some_and(|most| fee > most) {
+            return Err(WalletError::Refused {
+                code: FEE_TOO_HIGH.to_owned(),
+                message: "the fee is more than was allowed".to_owned(),
+            });
+        }
+        let cost = amount.checked_add(fee);
+        let held = state.ledger.balance(payer);
+        if cost.is_none_or(|cost| held.is_none_or(|held| held < cost)) {
             return Err(WalletError::Refused {
                 code: "INSUFFICIENT_BALANCE".to_owned(),
                 message: "not enough in the wallet".to_owned(),
             });
         }
         let at = now.as_secs();
-        let mut records =
-            vec![Record::Sent { hash: hash.0, payer: payer.to_owned(), msat: amount.as_u64(), at }];
+        let mut records = vec![Record::Sent {
+            hash: hash.0,
+            payer: payer.to_owned(),
+            msat: amount.as_u64(),
+            fee: fee.as_u64(),
+            at,
+        }];
         let later = state.struck(payer, &Fault::PayLater);
         let Some(preimage) = preimage.filter(|_| !later) else {
             state.commit(records).map_err(unwritten)?;
@@ -329,7 +381,7 @@ impl SimulatedNetwork {
         state.commit(records).map_err(unwritten)?;
         state.announce(hash, now);
         let preimage = state.told_preimage(payer, preimage);
-        Ok(PayOutcome::Settled { preimage, fee: Millisats::new(0) })
+        Ok(PayOutcome::Settled { preimage, fee })
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -388,7 +440,7 @@ impl State {
             Some(payment) if payment.state == Moved::UnderWay => Verdict::Over(PayOutcome::Pending),
             Some(payment) if payment.state != Moved::Failed => {
                 Verdict::Over(row.preimage.map_or(PayOutcome::Pending, |preimage| {
-                    PayOutcome::Settled { preimage, fee: Millisats::new(0) }
+                    PayOutcome::Settled { preimage, fee: payment.fee }
                 }))
             }
             _ if row.cancelled => failed("the payee no longer wants it"),
