@@ -17,8 +17,9 @@ pub const MOST_TOKEN_BYTES: usize = 1024 * 1024;
 pub const MOST_TOKEN_PROOFS: usize = 1000;
 /// The most proofs that one message carries. A thousand would pass every limit on the way.
 pub const MOST_MESSAGE_PROOFS: usize = 150;
-/// The longest token that one message carries.
-pub const MOST_MESSAGE_BYTES: usize = 60_000;
+/// The longest token that one message carries: sealed and padded (in steps of 8 KiB) it must still
+/// be an event of at most 64 KiB, or its recipient does not read it.
+pub const MOST_MESSAGE_BYTES: usize = 40_000;
 
 /// A token that was read: of one mint and one unit, its secrets all different, its sum known.
 #[derive(Clone, PartialEq)]
@@ -268,8 +269,11 @@ fn cut(token: &TicketToken) -> Result<Vec<String>, CashuError> {
         }
         .to_string()
     };
+    // Proofs of one token are about equally long.
+    let each = (put_together(&all).len() / all.len().max(1)).max(1);
+    let at_once = (MOST_MESSAGE_BYTES / each).clamp(1, MOST_MESSAGE_PROOFS);
     let mut texts = Vec::new();
-    let mut waiting: Vec<&[_]> = all.chunks(MOST_MESSAGE_PROOFS).rev().collect();
+    let mut waiting: Vec<&[_]> = all.chunks(at_once).rev().collect();
     while let Some(part) = waiting.pop() {
         let text = put_together(part);
         if text.len() <= MOST_MESSAGE_BYTES || part.len() == 1 {

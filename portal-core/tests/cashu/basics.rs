@@ -189,11 +189,13 @@ async fn a_thousand_tickets_are_one_operation_and_several_messages() {
     let minted = wallet.mint("m", given(&mint, "vip", 1000, None)).await.expect("mints");
     let token = minted.token.expect("a token");
     let parts = fit_messages(&token).expect("cut");
-    assert_eq!(parts.len(), 7);
+    assert!((7..=9).contains(&parts.len()), "{}", parts.len());
     let other = Owner::new(2, &[&mint]).open().await;
     let mut received = 0;
     for (number, part) in parts.iter().enumerate() {
-        assert!(part.len() <= 60_000, "{}", part.len());
+        assert!(part.len() <= 40_000, "{}", part.len());
+        let read = portal_core::cashu::TicketToken::parse(part).expect("a token");
+        assert!(read.count() <= 150, "{}", read.count());
         received += other.receive(&format!("r{number}"), part).await.expect("receives").amount;
     }
     assert_eq!(received, 1000);
