@@ -25,10 +25,11 @@ use crate::state::{AppState, Parts};
 
 /// What payment commands answer without a wallet.
 const NO_WALLET: &str = "no wallet is configured: set NWC_URL to the link of a wallet \
-                         (nostr+walletconnect://…)";
+                         (nostr+walletconnect://…), or BREEZ_MNEMONIC to the words of the \
+                         built-in one";
 
 /// How long the wallet's connections may take to end, after everything else has.
-const WALLET_LIMIT: Duration = Duration::from_secs(1);
+const WALLET_LIMIT: Duration = Duration::from_millis(1800);
 
 /// A daemon that is ready to serve.
 pub struct Daemon {
@@ -98,6 +99,18 @@ pub enum StartError {
     /// The wallet link.
     #[error("the wallet link cannot be used")]
     Wallet(#[from] ConnectError),
+    /// The library of the built-in wallet.
+    #[cfg(feature = "breez")]
+    #[error(transparent)]
+    BreezLibrary(#[from] portal_breez::LibraryError),
+    /// The built-in wallet.
+    #[cfg(feature = "breez")]
+    #[error(transparent)]
+    Breez(#[from] portal_breez::OpenError),
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    #[error(transparent)]
+    Tickets(#[from] crate::tickets::TicketsError),
     /// The service.
     #[error("the service cannot start")]
     Service(#[from] portal_core::Error),
@@ -153,7 +166,13 @@ impl Daemon {
             WalletConfig::Nwc { link, allow_spending } => {
                 Some(nwc(link, *allow_spending, env.clone(), Arc::clone(&store)).await?)
             }
-            WalletConfig::None | WalletConfig::Breez => None,
+            #[cfg(feature = "breez")]
+            WalletConfig::Breez(settings) => {
+                Some(crate::breez::open(settings, &data_dir, env.clone()).await?)
+            }
+            #[cfg(not(feature = "breez"))]
+            WalletConfig::Breez(_) => None,
+            WalletConfig::None => None,
         };
         let rates = config.rates.desk(env.clone());
         let base =
@@ -182,7 +201,13 @@ impl Daemon {
             WalletConfig::Nwc { link, allow_spending } => {
                 nwc(link, *allow_spending, env.clone(), Arc::clone(&store)).await?
             }
-            WalletConfig::None | WalletConfig::Breez => Arc::clone(&dev.wallet),
+            #[cfg(feature = "breez")]
+            WalletConfig::Breez(settings) => {
+                crate::breez::open(settings, &data_dir, env.clone()).await?
+            }
+            #[cfg(not(feature = "breez"))]
+            WalletConfig::Breez(_) => Arc::clone(&dev.wallet),
+            WalletConfig::None => Arc::clone(&dev.wallet),
         };
         let token = config.auth.auth_token.clone().unwrap_or(secrets.token);
         let base = Base {
@@ -213,6 +238,8 @@ impl Daemon {
 
     /// Serves until `shutdown` ends, then stops everything within 10 s.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
+        #[cfg(feature = "cashu")]
+        let tickets = self.state.tickets.clone();
         crate::lifecycle::run(self.listener, self.state, shutdown).await;
         let rest = async {
             #[cfg(feature = "dev")]
@@ -221,6 +248,10 @@ impl Daemon {
             }
             if let Some(wallet) = self.wallet {
                 wallet.shutdown().await;
+            }
+            #[cfg(feature = "cashu")]
+            if let Some(tickets) = tickets {
+                tickets.close().await;
             }
         };
         if tokio::time::timeout(WALLET_LIMIT, rest).await.is_err() {
@@ -248,12 +279,17 @@ impl Base {
     async fn start(self, config: Config, listener: TcpListener) -> Result<Daemon, StartError> {
         let Self { private_key, token, relays, data_dir, store, wallet, rates, env, dev } = self;
         let key = key(&private_key, config.nostr.subkey_proof, env.now())?;
+        #[cfg(feature = "cashu")]
+        let tickets = crate::tickets::open(&config.cashu, &data_dir, &key, &env, dev).await?;
         let mut builder = Service::builder(key)
             .relays(relays.clone())
             .store(store)
             .env(env.clone())
             .payment_policy(config.payments.policy)
             .allow_private_relays(config.nostr.allow_private_relays || dev);
+        if let Some(options) = config.subscriptions.options() {
+            builder = builder.charge_subscriptions(options);
+        }
         if let Some(wallet) = &wallet {
             builder = builder.wallet(Arc::clone(wallet));
         }
@@ -263,7 +299,7 @@ impl Base {
         let service = builder.start(Handle::current()).await?;
         let wallet_missing = match (&wallet, &config.wallet) {
             (Some(_), _) => None,
-            (None, WalletConfig::Breez) => Some(WalletConfig::BREEZ_MISSING),
+            (None, WalletConfig::Breez(_)) => Some(WalletConfig::BREEZ_MISSING),
             (None, WalletConfig::None | WalletConfig::Nwc { .. }) => Some(NO_WALLET),
         };
         let announcement = Announcement {
@@ -276,9 +312,21 @@ impl Base {
         let names = config.profile.names();
         let limits = config.limits;
         let lightning_address = config.lightning_address;
-        let parts = Parts { service, env, token, limits, wallet_missing, names, lightning_address };
+        let parts = Parts {
+            service,
+            env,
+            token,
+            limits,
+            wallet_missing,
+            names,
+            lightning_address,
+            #[cfg(feature = "cashu")]
+            tickets,
+        };
         let state = AppState::new(parts);
         publish_profile(&state, config.profile);
+        #[cfg(feature = "cashu")]
+        crate::tickets::look_after(&state);
         if let (WalletConfig::Nwc { allow_spending: false, .. }, Some(wallet)) =
             (&config.wallet, &wallet)
         {

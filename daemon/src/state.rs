@@ -33,6 +33,9 @@ pub struct Shared {
     pub names: Vec<String>,
     /// Names that anybody can pay to.
     pub lightning_address: Option<LightningAddress>,
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
     /// How the service was when someone last asked.
     pub readiness: Readiness,
     /// Cancelled when the daemon begins to stop.
@@ -57,13 +60,26 @@ pub struct Parts {
     pub names: Vec<String>,
     /// Names that anybody can pay to.
     pub lightning_address: Option<LightningAddressConfig>,
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
 }
 
 impl AppState {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { service, env, token, limits, wallet_missing, names, lightning_address } = parts;
+        let Parts {
+            service,
+            env,
+            token,
+            limits,
+            wallet_missing,
+            names,
+            lightning_address,
+            #[cfg(feature = "cashu")]
+            tickets,
+        } = parts;
         Self(Arc::new(Shared {
             service,
             gate: Gate::new(token, &limits, env.clone()),
@@ -72,6 +88,8 @@ impl AppState {
             wallet_missing,
             names,
             lightning_address: lightning_address.map(LightningAddress::new),
+            #[cfg(feature = "cashu")]
+            tickets,
             readiness: Readiness::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

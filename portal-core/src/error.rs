@@ -12,6 +12,7 @@ use crate::rates::RateError;
 use crate::rates::check::ClaimError;
 use crate::relay::AddressError;
 use crate::storage::StorageError;
+use crate::subscriptions::{Refused, SchedulerError, TillError};
 use crate::wallet::WalletError;
 
 /// Why a call did not do what it is for.
@@ -26,6 +27,9 @@ pub enum Error {
     /// The wallet.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// A subscription.
+    #[error(transparent)]
+    Subscription(SchedulerError),
     /// A payment out of the wallet.
     #[error(transparent)]
     Pay(#[from] PayError),
@@ -136,6 +140,10 @@ pub enum Error {
     /// A web server did not give what was asked for.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    #[error(transparent)]
+    Cashu(#[from] crate::cashu::CashuError),
     /// A stream ended without what it was for.
     #[error("{reason}")]
     Ended {
@@ -155,6 +163,7 @@ impl Error {
             Self::Storage(error) => error.code(),
             Self::Wallet(error) => error.code(),
             Self::Pay(error) => error.code(),
+            Self::Subscription(error) => subscription(error),
             Self::Instruction(error) => instruction(error),
             Self::Key(_) | Self::InvalidPublicKey => ErrorCode::InvalidKey,
             Self::Mnemonic(_) => ErrorCode::InvalidMnemonic,
@@ -189,7 +198,24 @@ impl Error {
                     ErrorCode::NotFound
                 }
             },
+            #[cfg(feature = "cashu")]
+            Self::Cashu(error) => error.code(),
             Self::Ended { code, .. } => *code,
+        }
+    }
+}
+
+const fn subscription(error: &SchedulerError) -> ErrorCode {
+    match error {
+        SchedulerError::NotFound => ErrorCode::NotFound,
+        SchedulerError::Refused(Refused::Amount) => ErrorCode::InvalidAmount,
+        SchedulerError::Refused(Refused::Over | Refused::Proposed | Refused::Charged) => {
+            ErrorCode::InvalidRequest
+        }
+        SchedulerError::Till(TillError::Unavailable { .. }) => ErrorCode::ShuttingDown,
+        SchedulerError::Till(TillError::Refused { .. }) => ErrorCode::InvalidKey,
+        SchedulerError::Till(TillError::Storage(error)) | SchedulerError::Storage(error) => {
+            error.code()
         }
     }
 }

@@ -1,18 +1,26 @@
 //! Installs what the checks need and the machine lacks: Debian packages when this runs as root
 //! (else it says the one line to run), and two tools into the user's cache, once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::breez;
 use crate::process::{self, Output};
 use crate::workspace::Workspace;
 
 const CARGO_DENY: &str = "0.20.2";
 /// The spelling checker is a wheel with the program in it: seconds, where a build takes minutes.
 const TYPOS: &str = "1.52.0";
+const CDK_CLI: &str = "0.18.3";
+const NUTSHELL: &str = "0.21.0";
+/// nutshell asks for 0.17, which is no longer to be had; it is imported and not used.
+const BREEZ_SDK_SPARK: &str = "0.18.0";
+
+/// A header of libssl-dev.
+const OPENSSL: &str = "/usr/include/openssl/ssl.h";
 
 /// A program that must be on the search path.
 pub struct Program {
@@ -29,6 +37,9 @@ pub const PROGRAMS: &[Program] = &[
     Program { name: "git", package: Some("git"), needed_by: "." },
     Program { name: "cc", package: Some("gcc"), needed_by: "." },
     Program { name: "protoc", package: Some("protobuf-compiler"), needed_by: "mint/Cargo.toml" },
+    // For PostgreSQL's TLS, which is the system's; cdk's driver has no other.
+    Program { name: "pkg-config", package: Some("pkg-config"), needed_by: "mint/Cargo.toml" },
+    Program { name: "psql", package: Some("postgresql"), needed_by: "mint/Cargo.toml" },
     Program { name: "python3", package: Some("python3-venv"), needed_by: "." },
     Program { name: "node", package: None, needed_by: "daemon/clients/typescript/package.json" },
     Program { name: "npm", package: None, needed_by: "daemon/clients/typescript/package.json" },
@@ -55,12 +66,17 @@ pub fn everything(workspace: &Workspace, output: &Output, deadline: Instant) -> 
     packages(workspace, output, deadline)?;
     cargo_deny(workspace, output, deadline)?;
     typos(workspace, output, deadline)?;
+    breez::library(workspace, output, deadline)?;
     Ok(())
 }
 
 fn packages(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<()> {
     let missing = missing(workspace);
-    let packages: Vec<&str> = missing.iter().filter_map(|program| program.package).collect();
+    let mut packages: Vec<&str> = missing.iter().filter_map(|program| program.package).collect();
+    // A library has no program to look for.
+    if workspace.has("mint/Cargo.toml") && !Path::new(OPENSSL).exists() {
+        packages.push("libssl-dev");
+    }
     if !packages.is_empty() {
         if process::ask(Command::new("id").arg("-u"))? != "0" || process::find("apt-get").is_none()
         {
@@ -97,6 +113,53 @@ pub fn cargo_deny(workspace: &Workspace, output: &Output, deadline: Instant) -> 
             .env("CARGO_INCREMENTAL", "0");
         process::run(command, output, deadline)?;
         std::fs::remove_dir_all(&build).context("the build of cargo-deny cannot be removed")?;
+    }
+    Ok(program)
+}
+
+/// cdk's command line wallet, built once; a peer that we did not write.
+pub fn cdk_cli(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<PathBuf> {
+    let root = workspace.cache.join("tools").join(format!("cdk-cli-{CDK_CLI}"));
+    let program = root.join("bin/cdk-cli");
+    if !program.exists() {
+        let build = workspace.cache.join("tools/build-cdk");
+        let mut command = workspace.cargo(&["install", "cdk-cli", "--version", CDK_CLI]);
+        command
+            .args(["--locked", "--debug", "--root"])
+            .arg(&root)
+            .env("CARGO_TARGET_DIR", &build)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_INCREMENTAL", "0");
+        process::run(command, output, deadline)?;
+        std::fs::remove_dir_all(&build).context("the build of cdk-cli cannot be removed")?;
+    }
+    Ok(program)
+}
+
+/// nutshell's wallet, in an environment of its own.
+pub fn nutshell(
+    workspace: &Workspace,
+    requirements: &Path,
+    output: &Output,
+    deadline: Instant,
+) -> Result<PathBuf> {
+    let root = workspace.cache.join("tools").join(format!("nutshell-{NUTSHELL}"));
+    let program = root.join("bin/cashu");
+    // Written last: an environment that was left half-made is made again.
+    let whole = root.join("whole");
+    if !whole.exists() {
+        let mut venv = workspace.command("python3", ".", &["-m", "venv", "--clear"]);
+        venv.arg(&root);
+        process::run(venv, output, deadline)?;
+        let pip = root.join("bin/pip");
+        let mut others = workspace.command(&pip, ".", &["install", "--quiet", "-r"]);
+        others.arg(requirements);
+        process::run(others, output, deadline)?;
+        let cashu = format!("cashu=={NUTSHELL}");
+        let breez = format!("breez-sdk-spark=={BREEZ_SDK_SPARK}");
+        let own = ["install", "--quiet", "--no-deps", &cashu, &breez];
+        process::run(workspace.command(&pip, ".", &own), output, deadline)?;
+        std::fs::write(whole, "")?;
     }
     Ok(program)
 }

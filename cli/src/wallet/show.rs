@@ -325,6 +325,7 @@ mod tests {
             payment_hash: portal_core::wallet::PaymentHash([0; 32]),
             amount: Some(Millisats::new(2_000)),
             description: None,
+            description_hash: None,
             created_at: Timestamp::from_secs(0),
             expires_at: Timestamp::from_secs(0),
             network: "regtest",

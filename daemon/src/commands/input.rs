@@ -140,6 +140,42 @@ pub fn stream(text: &str, closes: StreamId) -> Result<StreamId, CommandError> {
     })
 }
 
+/// Reads a mint's address and a unit.
+///
+/// # Errors
+/// `invalid_url` or `mint_unsupported`.
+#[cfg(feature = "cashu")]
+pub fn mint_and_unit(
+    mint_url: &str,
+    unit: &str,
+    what: &str,
+) -> Result<(portal_core::cashu::MintAddress, portal_core::cashu::Unit), CommandError> {
+    let refused = |error: portal_core::cashu::CashuError| {
+        CommandError::from(portal_core::Error::from(error)).during(what)
+    };
+    Ok((mint_url.parse().map_err(refused)?, unit.parse().map_err(refused)?))
+}
+
+/// Takes in what the caller says of a mint: who may use this daemon names the mints it works with,
+/// wherever they are, and what lets it in there.
+///
+/// # Errors
+/// When the token cannot be kept.
+#[cfg(feature = "cashu")]
+pub async fn mint_token(
+    wallet: &portal_core::cashu::TicketWallet,
+    mint: &portal_core::cashu::MintAddress,
+    token: Option<String>,
+    what: &str,
+) -> Result<(), CommandError> {
+    wallet.trust(mint);
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(()) };
+    wallet
+        .set_mint_token(mint, &Secret::new(token))
+        .await
+        .map_err(|error| CommandError::from(portal_core::Error::from(error)).during(what))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

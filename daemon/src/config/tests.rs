@@ -250,12 +250,6 @@ fn the_wallet_is_the_one_that_is_named() {
     );
     let loaded = from("[wallet.nwc]\nallow_spending = true\n", &[long]).expect("linked");
     assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { allow_spending: true, .. }));
-    let words = "abandon abandon about";
-    let loaded = from("", &[("BREEZ_MNEMONIC", words), ("BREEZ_API_KEY", "x")]).expect("starts");
-    assert!(matches!(loaded.config.wallet, WalletConfig::Breez));
-    assert!(matches!(loaded.warnings[..], [Warning::WalletMissing { .. }]));
-    let loaded = from("", &[("BREEZ_MNEMONIC", words), ("NWC_URL", &link)]).expect("starts");
-    assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { .. }));
     let error = from("", &[("NWC_URL", "https://no-link.example")]).expect_err("no link");
     assert!(!error.to_string().contains("no-link"));
     let relays: String = (0..10).map(|n| format!("&relay=wss%3A%2F%2Fr{n}.example")).collect();
@@ -266,6 +260,66 @@ fn the_wallet_is_the_one_that_is_named() {
     }
     assert!(from("[wallet]\nln_backend = \"nwc\"\n", &[]).is_err());
     assert!(from("[wallet]\nln_backend = \"lnd\"\n", &[]).is_err());
+}
+
+#[test]
+fn the_built_in_wallet_needs_its_words_and_for_real_money_a_key() {
+    let words = ("BREEZ_MNEMONIC", WORDS);
+    let api_key = ("BREEZ_API_KEY", "key-of-ours");
+    let settings = |loaded: Loaded| match loaded.config.wallet {
+        WalletConfig::Breez(settings) => *settings,
+        other => panic!("{other:?}"),
+    };
+    let loaded = from("", &[words, api_key, ("BREEZ_STORAGE_DIR", "/x")]).expect("complete");
+    assert!(!format!("{loaded:?}").contains("abandon"));
+    let found = settings(loaded);
+    assert!(found.mainnet && found.library.is_none());
+    assert_eq!(found.storage_dir.as_deref(), Some(std::path::Path::new("/x")));
+    assert_eq!((found.fee_limit_sats, found.fee_limit_ppm), (25, 10_000));
+    let long = [
+        ("PORTAL__WALLET__LN_BACKEND", "breez"),
+        ("PORTAL__WALLET__BREEZ__MNEMONIC", WORDS),
+        ("PORTAL__WALLET__BREEZ__NETWORK", "regtest"),
+        ("PORTAL__WALLET__BREEZ__LIBRARY", "/lib.so"),
+        ("PORTAL__WALLET__BREEZ__FEE_LIMIT_SATS", "3"),
+        ("PORTAL__WALLET__BREEZ__FEE_LIMIT_PPM", "500"),
+    ];
+    let found = settings(from("", &long).expect("test money needs no key"));
+    assert!(!found.mainnet && found.api_key.is_none());
+    assert_eq!(found.library.as_deref(), Some(std::path::Path::new("/lib.so")));
+    assert_eq!((found.fee_limit_sats, found.fee_limit_ppm), (3, 500));
+    let breez = "[wallet]\nln_backend = \"breez\"\n";
+    for (file, set, says) in [
+        (breez, vec![api_key], "wallet.breez.mnemonic"),
+        (breez, vec![words], "wallet.breez.api_key"),
+        (breez, vec![("BREEZ_MNEMONIC", "abandon hunter2"), api_key], "BREEZ_MNEMONIC"),
+        (breez, vec![words, api_key, ("PORTAL__WALLET__BREEZ__NETWORK", "moon")], "regtest"),
+        (breez, vec![words, api_key, ("PORTAL__WALLET__BREEZ__FEE_LIMIT_PPM", "-1")], "FEE_LIMIT"),
+        (breez, vec![words, api_key, ("PORTAL__WALLET__BREEZ__SPARK", "{}")], "ssp_url"),
+    ] {
+        let error = from(file, &set).expect_err(says).to_string();
+        assert!(error.contains(says) && !error.contains("hunter2"), "{error}");
+    }
+    // One of two is used, and it is said which.
+    let loaded = from("", &[words, api_key, ("NWC_URL", &link())]).expect("both");
+    assert!(matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == "NWC_URL"));
+    settings(loaded);
+    let nwc = ("PORTAL__WALLET__LN_BACKEND", "nwc");
+    let loaded = from("", &[words, api_key, nwc, ("NWC_URL", &link())]).expect("both");
+    assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { .. }));
+    assert!(matches!(loaded.warnings[..], [Warning::NoEffect { .. }]));
+    let none = ("PORTAL__WALLET__LN_BACKEND", "none");
+    let loaded = from("", &[words, none]).expect("said outright");
+    assert!(matches!(loaded.config.wallet, WalletConfig::None));
+}
+
+const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon \
+                     abandon abandon about";
+
+fn link() -> String {
+    format!(
+        "nostr+walletconnect://79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798?relay=wss%3A%2F%2Frelay.example&secret={KEY}"
+    )
 }
 
 #[test]

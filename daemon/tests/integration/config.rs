@@ -108,6 +108,15 @@ fn the_check_finds_what_would_fail_only_at_the_start() {
         assert_eq!(ok, valid, "{text}");
         assert!(valid || text.contains("subkey proof"), "{text}");
     }
+    #[cfg(feature = "breez")]
+    {
+        let words = format!("{}about", "abandon ".repeat(11));
+        let mut environment = with("PORTAL__WALLET__BREEZ__LIBRARY", "/nonexistent/lib.so");
+        environment.extend([("BREEZ_MNEMONIC", words.as_str()), ("BREEZ_API_KEY", "x")]);
+        let (ok, text) = run(&["config", "check"], &environment);
+        assert!(!ok && text.contains("pip download breez-sdk-spark"), "{text}");
+        assert!(!text.contains("abandon"), "{text}");
+    }
 }
 
 /// A process that does not outlive its test.

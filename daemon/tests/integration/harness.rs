@@ -14,7 +14,7 @@ use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::ClientInfo;
 use portal_core::rates::RateDesk;
 use portal_core::relay::RelayAddress;
-use portal_core::service::Service;
+use portal_core::service::{ChargeOptions, Service};
 use portal_core::storage::memory::MemoryStore;
 use portal_core::storage::{ConversationRecord, Store, Write};
 use portal_core::wallet::bolt11::Bolt11;
@@ -45,6 +45,7 @@ pub struct World {
     service_key: LocalKey,
     person_key: LocalKey,
     store: Arc<MemoryStore>,
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
 }
 
 pub struct Running {
@@ -60,11 +61,19 @@ pub struct Options {
     /// The name that anybody can pay to.
     pub name: Option<&'static str>,
     pub rates: Option<Arc<RateDesk>>,
+    /// Whether it charges subscriptions.
+    pub charges: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wallet: true, limits: LimitsConfig::default(), name: None, rates: None }
+        Self {
+            wallet: true,
+            limits: LimitsConfig::default(),
+            name: None,
+            rates: None,
+            charges: false,
+        }
     }
 }
 
@@ -80,6 +89,7 @@ impl World {
             service_key: LocalKey::generate(&env),
             person_key: LocalKey::generate(&env),
             store: Arc::new(MemoryStore::new()),
+            tickets: None,
         }
     }
 
@@ -92,13 +102,16 @@ impl World {
     }
 
     pub async fn daemon_with(&self, options: Options) -> Running {
-        let Options { wallet, limits, name, rates } = options;
+        let Options { wallet, limits, name, rates, charges } = options;
         let mut builder = Service::builder(self.service_key.clone())
             .relays(self.relays())
             .store(Arc::new(self.store.reopen()))
             .allow_private_relays(true);
         if wallet {
             builder = builder.wallet(Arc::clone(&self.merchant) as Arc<dyn LightningWallet>);
+        }
+        if charges {
+            builder = builder.charge_subscriptions(ChargeOptions::default());
         }
         if let Some(rates) = rates {
             builder = builder.rates(rates);
@@ -126,6 +139,7 @@ impl World {
             wallet_missing: (!wallet).then_some("no wallet is configured"),
             names: vec!["_".to_owned()],
             lightning_address,
+            tickets: self.tickets.clone(),
         });
         let stop = CancellationToken::new();
         let serving = portal_daemon::run(listener, state.clone(), stop.clone().cancelled_owned());

@@ -1,5 +1,8 @@
 //! The daemon on a loopback socket, with a relay, a person's wallet app and simulated money.
 
+#[cfg(feature = "breez")]
+mod breez;
+mod cashu;
 mod clients;
 mod config;
 mod harness;
@@ -10,5 +13,6 @@ mod rates;
 mod rest;
 mod restart;
 mod resume;
+mod subscriptions;
 mod wallet;
 mod ws;

@@ -59,7 +59,7 @@ fn behind_a_link(world: &World) -> (NwcService, NwcUri) {
     (service, link)
 }
 
-struct Started {
+pub struct Started {
     address: SocketAddr,
     task: JoinHandle<()>,
     stop: CancellationToken,
@@ -71,19 +71,28 @@ impl Started {
     }
 
     async fn with(world: &World, link: &NwcUri, folder: &Path, allow_spending: &str) -> Self {
-        let environment = BTreeMap::from(
-            [
-                ("NOSTR_KEY", KEY),
-                ("AUTH_TOKEN", TOKEN),
-                ("NOSTR_RELAYS", &world.relay.url()),
-                ("NWC_URL", link.to_text().expose()),
-                ("PORTAL__WALLET__NWC__ALLOW_SPENDING", allow_spending),
-                ("PORTAL__NOSTR__ALLOW_PRIVATE_RELAYS", "true"),
-                ("PORTAL__INFO__LISTEN_PORT", "0"),
-                ("PORTAL_DATA_DIR", folder.to_str().expect("text")),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
+        let link = link.to_text();
+        let wallet = [
+            ("NWC_URL", link.expose().as_str()),
+            ("PORTAL__WALLET__NWC__ALLOW_SPENDING", allow_spending),
+        ];
+        Self::configured(world, folder, &wallet).await
+    }
+
+    /// A daemon whose wallet is configured by these variables.
+    pub async fn configured(world: &World, folder: &Path, wallet: &[(&str, &str)]) -> Self {
+        let (relay, folder) = (world.relay.url(), folder.to_str().expect("text"));
+        let usual = [
+            ("NOSTR_KEY", KEY),
+            ("AUTH_TOKEN", TOKEN),
+            ("NOSTR_RELAYS", &relay),
+            ("PORTAL__NOSTR__ALLOW_PRIVATE_RELAYS", "true"),
+            ("PORTAL__INFO__LISTEN_PORT", "0"),
+            ("PORTAL_DATA_DIR", folder),
+        ];
+        let both = usual.iter().chain(wallet);
+        let environment: BTreeMap<String, String> =
+            both.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let loaded = load(None, &environment, None, &Flags::default()).expect("complete");
         let daemon = Daemon::start(loaded.config, false).await.expect("it starts");
         let address = daemon.announcement.address;
@@ -98,14 +107,14 @@ impl Started {
         Self { address, task, stop }
     }
 
-    async fn socket(&self) -> Socket {
+    pub async fn socket(&self) -> Socket {
         let mut socket = Socket::open(&format!("ws://{}/ws", self.address)).await;
         let reply = socket.call("Auth", json!({"token": TOKEN})).await;
         assert_eq!(reply["type"], "success", "{reply}");
         socket
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         soon("the daemon stops", self.task).await.expect("it does not panic");
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Client, Inbox};
+use super::{Client, Inbox, automatic};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
@@ -27,6 +27,7 @@ pub struct ClientBuilder {
     rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
+    automatic: bool,
     wallet: Option<Arc<dyn LightningWallet>>,
     payments: PayPolicy,
 }
@@ -42,6 +43,7 @@ impl ClientBuilder {
             rates: None,
             allow_private: false,
             connector: None,
+            automatic: false,
             wallet: None,
             payments: PayPolicy::default(),
         }
@@ -96,6 +98,16 @@ impl ClientBuilder {
         self
     }
 
+    /// Pays the charges of subscriptions that the person authorised without asking, from this
+    /// wallet, within what they authorised. Charges in fiat also need [`ClientBuilder::rates`].
+    /// Everything else is a request as before.
+    #[must_use]
+    pub fn pay_subscriptions(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.wallet = Some(wallet);
+        self.automatic = true;
+        self
+    }
+
     /// The person's wallet: makes the invoices that are asked for, and pays.
     #[must_use]
     pub fn wallet(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
@@ -125,7 +137,7 @@ impl ClientBuilder {
             Some(connector) => connector,
             None => crate::driver::websocket(handle.clone(), env.clone(), self.allow_private),
         };
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(self.automatic));
         let options = NodeOptions {
             env,
             key: self.key,
@@ -141,6 +153,10 @@ impl ClientBuilder {
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;
-        Ok(Client { node, inbox })
+        let books = Arc::default();
+        if self.automatic {
+            automatic::start(&node, &inbox, &books);
+        }
+        Ok(Client { node, inbox, books })
     }
 }

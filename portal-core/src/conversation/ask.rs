@@ -41,7 +41,7 @@ pub struct Ask {
     /// What was asked.
     pub question: Question,
     /// The message as it is sent, JSON.
-    pub message: String,
+    pub message: Box<str>,
     /// When nobody will answer any more.
     pub expires_at: Timestamp,
 }
@@ -53,7 +53,7 @@ pub enum Question {
     /// Who are you? Answered by the challenge.
     Login {
         /// Random.
-        challenge: String,
+        challenge: Box<str>,
     },
     /// May I charge you regularly?
     Recurring {
@@ -148,7 +148,7 @@ impl Ask {
         let Question::Login { challenge } = &self.question else {
             return Err(Refusal::Unexpected);
         };
-        if *challenge != answer.challenge {
+        if **challenge != *answer.challenge {
             return Err(Refusal::Unexpected);
         }
         self.check_open(now)?;
@@ -297,7 +297,7 @@ impl Ask {
             recipients,
             mentions: self.peer.keys(),
             in_answer_to: None,
-            message: self.message.clone(),
+            message: self.message.to_string(),
             via: self.via(),
             track: false,
         }

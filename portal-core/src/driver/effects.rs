@@ -36,6 +36,9 @@ pub struct Work {
     pub order: Option<u64>,
     /// The idempotency key of what was opened, held until it is saved.
     pub claim: Option<ClaimGuard>,
+    /// Events of other streams that were saved with it: heard before whoever opened the
+    /// conversation goes on, so that they stay in order.
+    pub beside: Vec<Arc<StreamEvent>>,
     /// Whoever opened the conversation hears of it first.
     pub opened: Option<oneshot::Sender<Result<(), NodeError>>>,
     /// Events for listeners.
@@ -159,6 +162,7 @@ impl Effects {
                 listener.changed(stream, answer);
             }
         }
+        self.hub.deliver_all(&work.beside);
         if let Some(opened) = work.opened {
             // The caller may have gone; the conversation is open all the same.
             drop(opened.send(Ok(())));

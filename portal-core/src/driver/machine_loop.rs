@@ -113,6 +113,8 @@ pub struct OpenJob {
     pub claim: Option<ClaimGuard>,
     /// Hears everything from the start.
     pub attach: Option<Arc<dyn EventSink>>,
+    /// Saved with it.
+    pub beside: Vec<Write>,
     /// Told when it is durable.
     pub done: Option<oneshot::Sender<Result<(), NodeError>>>,
 }
@@ -319,6 +321,8 @@ impl MachineLoop {
         let step = self.engine.open(open.stream, open.conversation);
         let (mut batch, mut work) = self.translate(step);
         batch.extend(open.idempotency.map(Write::PutIdempotency));
+        work.beside = Hub::events_in(&open.beside);
+        batch.extend(open.beside);
         work.opened = open.done;
         work.claim = open.claim;
         self.commit(batch, work, Some(open.stream));

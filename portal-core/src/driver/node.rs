@@ -35,7 +35,7 @@ use crate::protocol::kinds;
 use crate::rates::RateDesk;
 use crate::relay::nostr::{NostrRelays, RelayOptions};
 use crate::relay::{AddressPolicy, Publication, RelayAddress, RelayPool, RelaySink, Targets};
-use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store};
+use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store, Write};
 use crate::wallet::LightningWallet;
 
 /// How long relays may take to accept a public event.
@@ -107,6 +107,8 @@ pub struct Opening {
     pub idempotency: Option<FirstUse>,
     /// Hears everything from the start.
     pub attach: Option<Arc<dyn EventSink>>,
+    /// Saved in the same batch: all of it or nothing. Listeners hear of the events in it.
+    pub beside: Vec<Write>,
 }
 
 /// The first use of an idempotency key.
@@ -125,7 +127,7 @@ impl Opening {
     /// A conversation on a new stream, with nobody listening yet.
     #[must_use]
     pub const fn of(conversation: Conversation) -> Self {
-        Self { conversation, stream: None, idempotency: None, attach: None }
+        Self { conversation, stream: None, idempotency: None, attach: None, beside: Vec::new() }
     }
 }
 
@@ -607,6 +609,7 @@ impl Node {
             idempotency,
             claim,
             attach: opening.attach,
+            beside: opening.beside,
             done,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::schedule::{ChargeOptions, Schedule};
 use super::{Service, subscriptions};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
@@ -34,6 +35,7 @@ pub struct ServiceBuilder {
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
+    charges: Option<ChargeOptions>,
     payments: PayPolicy,
 }
 
@@ -49,6 +51,7 @@ impl ServiceBuilder {
             allow_private: false,
             connector: None,
             retention: RETENTION,
+            charges: None,
             payments: PayPolicy::default(),
         }
     }
@@ -109,6 +112,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Charges subscriptions by a schedule; without this a merchant runs their own.
+    #[must_use]
+    pub fn charge_subscriptions(mut self, options: ChargeOptions) -> Self {
+        self.charges = Some(options);
+        self
+    }
+
     /// Within which bounds it pays: fees, spending in a day and on one recipient.
     #[must_use]
     pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
@@ -148,7 +158,8 @@ impl ServiceBuilder {
         let node = Node::start(options, handle).await?;
         subscriptions::listen_for_closes(&node).await?;
         prune_regularly(&node, self.retention);
-        Ok(Service { node })
+        let schedule = Arc::new(Schedule::start(&node, self.charges));
+        Ok(Service { node, schedule })
     }
 }
 

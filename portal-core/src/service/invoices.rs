@@ -76,7 +76,7 @@ impl Invoices<'_> {
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
                 question: Question::Invoice { request_id, amount: priced.millisats, network },
-                message: json(&message),
+                message: json(&message).into(),
                 expires_at,
             })))
         })

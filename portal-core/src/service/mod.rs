@@ -17,6 +17,7 @@ mod profiles;
 mod reader;
 mod refunds;
 mod relays;
+mod schedule;
 mod streams;
 mod subscriptions;
 mod tickets;
@@ -38,6 +39,7 @@ pub use profiles::Profiles;
 pub use reader::EventReader;
 pub use refunds::NewRefund;
 pub use relays::Relays;
+pub use schedule::{AgreedSubscription, ChargeOptions, SchedulePlan};
 pub use streams::Streams;
 pub use subscriptions::{CLOSES, NewRecurringPayment, Subscriptions};
 pub use tickets::{NewCashuRequest, Tickets};
@@ -62,6 +64,7 @@ pub const LONGEST: std::time::Duration = std::time::Duration::from_secs(30 * 24 
 #[derive(Clone)]
 pub struct Service {
     node: Arc<Node>,
+    schedule: Arc<schedule::Schedule>,
 }
 
 impl Service {
@@ -104,7 +107,7 @@ impl Service {
     /// Recurring payments.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(&self.node)
+        Subscriptions { node: &self.node, schedule: &self.schedule }
     }
 
     /// Asking people for invoices.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::bounded;
+use super::call::{Beside, bounded};
 use super::logins::json;
 use super::{Call, LONGEST, Opened, PATIENCE, Recipient, prices};
 use crate::conversation::Conversation;
@@ -107,13 +107,24 @@ impl Payments<'_> {
         new: NewSinglePayment,
         call: Call,
     ) -> Result<Opened, Error> {
+        self.request_beside(recipient, new, call, Beside::default()).await
+    }
+
+    /// The same, with something that is saved in the same batch.
+    pub(super) async fn request_beside(
+        &self,
+        recipient: Recipient,
+        new: NewSinglePayment,
+        call: Call,
+        beside: Beside,
+    ) -> Result<Opened, Error> {
         let node = self.0;
         let wallet = self.wallet()?;
         prices::check(node, new.amount, &new.currency)?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
-        call.open(node, || async {
+        call.open_beside(node, beside, || async {
             let peer = recipient.peer(node).await?;
             let priced = prices::price(node, new.amount, &new.currency).await?;
             let patience = priced.patience(node.env().now());
@@ -144,7 +155,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&message),
+                message: json(&message).into(),
                 watched: Some(watched),
                 expires_at,
                 payer: Word::Asked,
@@ -190,7 +201,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&PaymentRequest::Single(request)),
+                message: json(&PaymentRequest::Single(request)).into(),
                 watched,
                 expires_at,
                 payer: Word::Asked,
@@ -257,7 +268,7 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&PaymentRequest::Single(request)),
+                message: json(&PaymentRequest::Single(request)).into(),
                 watched: Some(watched),
                 expires_at,
                 payer: Word::Asked,

@@ -82,7 +82,7 @@ impl Payments<'_> {
             let ask = Ask {
                 peer,
                 question: Question::Invoice { request_id, amount, network },
-                message: json(&message),
+                message: json(&message).into(),
                 expires_at,
             };
             let refund = Refund {

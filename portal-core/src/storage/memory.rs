@@ -3,6 +3,8 @@
 //! Batches are applied where they are handed in. With feature `testing` commits can be made to
 //! fail or to wait, and a second store can open what the first one left behind.
 
+mod schedules;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +40,7 @@ struct Data {
     /// By payment, then by their own stream.
     refunds: BTreeMap<(StreamId, StreamId), RefundRecord>,
     settings: BTreeMap<String, Vec<u8>>,
+    schedules: schedules::Schedules,
 }
 
 #[derive(Default)]
@@ -181,6 +184,10 @@ impl Data {
                 Write::RemoveSetting { name } => {
                     self.settings.remove(&name);
                 }
+                write @ (Write::PutSchedule(_)
+                | Write::RemoveSchedule(_)
+                | Write::PutCharge(_)
+                | Write::PutAuthorization(_)) => self.schedules.apply(write),
             }
         }
         Ok(())
@@ -209,16 +216,21 @@ impl Data {
                 | Write::RemoveConversation(_)
                 | Write::PutPeer(_)
                 | Write::PutOutgoing(_)
+                | Write::PutSchedule(_)
+                | Write::RemoveSchedule(_)
+                | Write::PutCharge(_)
+                | Write::PutAuthorization(_)
                 | Write::PutReceived(_)
                 | Write::PutRefund(_)
                 | Write::PutSetting { .. }
                 | Write::RemoveSetting { .. } => {}
             }
         }
-        Ok(())
+        self.schedules.check(batch)
     }
 
     fn prune(&mut self, before: Timestamp) -> usize {
+        let ended = self.schedules.prune(before);
         let rows = self.events.len() + self.idempotency.len();
         let mut newest: BTreeMap<StreamId, u64> = BTreeMap::new();
         for event in self.events.values() {
@@ -226,11 +238,14 @@ impl Data {
             *at = (*at).max(event.at_millis);
         }
         let bound = before.as_secs().saturating_mul(1000);
-        self.events.retain(|(stream, _), _| {
-            self.conversations.contains_key(stream) || newest[stream] >= bound
-        });
+        newest.retain(|stream, at| self.is_open(*stream) || *at >= bound);
+        self.events.retain(|(stream, _), _| newest.contains_key(stream));
         self.idempotency.retain(|_, record| record.at >= before);
-        rows - self.events.len() - self.idempotency.len()
+        ended + rows - self.events.len() - self.idempotency.len()
+    }
+
+    fn is_open(&self, stream: StreamId) -> bool {
+        self.conversations.contains_key(&stream) || self.schedules.is_open(stream)
     }
 }
 
@@ -263,7 +278,7 @@ impl EventLog for MemoryStore {
         let data = self.data()?;
         let last = data.events.range((stream, 0)..=(stream, u64::MAX)).next_back();
         let last = last.map(|((_, index), _)| *index);
-        let open = data.conversations.contains_key(&stream);
+        let open = data.is_open(stream);
         let events = last.map_or(0, |last| last.saturating_add(1));
         Ok((last.is_some() || open).then_some(StreamInfo { events, open }))
     }

@@ -12,6 +12,7 @@ mod completion;
 pub mod memory;
 mod payments;
 pub(crate) mod private_file;
+pub mod schedule;
 pub mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
@@ -41,6 +42,15 @@ pub enum Write {
     PutIdempotency(IdempotencyRecord),
     /// Inserts or replaces a payment that leaves the wallet, by its payment hash.
     PutOutgoing(OutgoingRecord),
+    /// Inserts or replaces a subscription that the scheduler charges, by its stream.
+    PutSchedule(schedule::ScheduleRecord),
+    /// Forgets such a subscription and its charges. No error when it is not there.
+    RemoveSchedule(StreamId),
+    /// Inserts a charge, or replaces an earlier attempt of the same period; an error of the whole
+    /// batch when [`may_replace`](schedule::ChargeRecord::may_replace) says no.
+    PutCharge(schedule::ChargeRecord),
+    /// Inserts or replaces a subscription that the person authorised, by its id.
+    PutAuthorization(schedule::AuthorizationRecord),
     /// Inserts or replaces a payment that came, by its stream.
     PutReceived(ReceivedRecord),
     /// Inserts or replaces a refund, by its stream.
@@ -248,6 +258,8 @@ pub trait Store:
     + OutgoingStore
     + PaymentStore
     + SettingStore
+    + schedule::ScheduleStore
+    + schedule::AuthorizationStore
 {
     /// Hands in a batch; returns at once.
     fn commit(&self, batch: Vec<Write>, done: Done);

@@ -3,6 +3,8 @@
 //! The functions panic where a store breaks its word. They prove nothing about speed, nor about
 //! the death of a process; the backends' own tests and the kill runs do.
 
+mod schedules;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +16,8 @@ use super::{
     OutgoingRecord, OutgoingStatus, OutgoingStore, PaymentStore, PeerRecord, PeerStore,
     ReceivedRecord, RefundRecord, SettingStore, StorageError, Store, StreamInfo, Write, commit,
 };
+pub use schedules::*;
+
 use crate::conversation::refund::RefundState;
 use crate::event::{PaymentUpdate, PortalEvent, StreamEvent};
 use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
@@ -58,6 +62,13 @@ macro_rules! store_suite {
             close_writes_what_was_handed_in,
             dropping_writes_what_was_handed_in,
             reopening_restores_conversations_by_age,
+            schedules_read_back_as_written,
+            due_schedules_come_the_longest_overdue_first,
+            a_period_is_charged_once,
+            a_stream_is_open_while_its_schedule_is,
+            ended_schedules_are_pruned_with_their_charges,
+            schedules_are_found_by_owner_name_and_what_they_wait_for,
+            authorizations_read_back_as_written,
         );
     };
     (@tests $make:expr; $($name:ident),+ $(,)?) => {

@@ -89,6 +89,10 @@ impl LightningWallet for CheckedWallet {
         Ok(info)
     }
 
+    fn whole_sats(&self) -> bool {
+        self.inner.whole_sats()
+    }
+
     async fn balance(&self) -> Result<Balance, WalletError> {
         let Balance { amount, at } = self.call(PATIENCE, self.inner.balance()).await?;
         if amount.as_u64() > ALL_MSAT {

@@ -15,4 +15,5 @@ mod prices;
 mod profile;
 mod refund;
 mod subkeys;
+mod subscriptions;
 mod tenants;

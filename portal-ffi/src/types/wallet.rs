@@ -59,6 +59,19 @@ impl WalletFault {
     }
 }
 
+/// How a wallet is linked.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct WalletLinkOptions {
+    /// Whether the link may be one that can spend. When not, the wallet is asked what the link may
+    /// do before the first call after each connect, and one that can spend is not used.
+    #[uniffi(default = true)]
+    pub allow_spending: bool,
+    /// A SQLite file of the wallet's own, in which the encryption agreed on is remembered: it is
+    /// then never replaced with an older one, not even after a restart.
+    #[uniffi(default = None)]
+    pub database: Option<String>,
+}
+
 /// What a wallet is and can do.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct WalletDescription {

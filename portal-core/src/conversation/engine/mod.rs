@@ -258,7 +258,7 @@ impl Engine {
                     main_key: payment.peer.main_key,
                     payment_hash,
                     amount,
-                    request: payment.message.clone(),
+                    request: payment.message.to_string(),
                 });
                 let moved = payment.settled(preimage.map(str::to_owned));
                 self.moved(stream, moved, &mut step);

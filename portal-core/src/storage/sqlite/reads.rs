@@ -64,7 +64,8 @@ pub(super) fn stream(
     let (last, open): (Option<u64>, bool) = connection
         .prepare_cached(
             "SELECT (SELECT max(place) FROM events WHERE stream = ?1),
-                    EXISTS (SELECT 1 FROM conversations WHERE stream = ?1)",
+                    EXISTS (SELECT 1 FROM conversations WHERE stream = ?1)
+                    OR EXISTS (SELECT 1 FROM schedules WHERE stream = ?1 AND ended_at IS NULL)",
         )
         .and_then(|mut statement| {
             statement.query_row([key(&stream)], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -177,6 +178,8 @@ pub(super) fn expired(
         connection,
         "SELECT stream, max(at) < ?2
              AND NOT EXISTS (SELECT 1 FROM conversations WHERE stream = events.stream)
+             AND NOT EXISTS (SELECT 1 FROM schedules
+                 WHERE stream = events.stream AND ended_at IS NULL)
          FROM events WHERE stream > ?1 GROUP BY stream ORDER BY stream LIMIT ?3",
         params![after, millis(before), PRUNE_STEP],
         |row| Ok((stream_id(row, 0)?, row.get::<_, bool>(1).map_err(backend)?)),

@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, Statement, params};
 
+use super::schedules::ScheduleWrites;
 use super::{backend, payments};
 use crate::event::StreamEvent;
 use crate::primitives::{StreamId, Timestamp};
@@ -25,6 +26,7 @@ pub(super) struct Writes<'c> {
     remove_setting: Statement<'c>,
     prune_stream: Statement<'c>,
     prune_idempotency: Statement<'c>,
+    schedules: ScheduleWrites<'c>,
     json: Vec<u8>,
 }
 
@@ -71,9 +73,12 @@ impl<'c> Writes<'c> {
             prune_stream: prepare(
                 "DELETE FROM events WHERE stream = ?1
                  AND NOT EXISTS (SELECT 1 FROM conversations WHERE stream = ?1)
+                 AND NOT EXISTS
+                     (SELECT 1 FROM schedules WHERE stream = ?1 AND ended_at IS NULL)
                  AND (SELECT max(at) FROM events WHERE stream = ?1) < ?2",
             )?,
             prune_idempotency: prepare("DELETE FROM idempotency WHERE key = ?1 AND at < ?2")?,
+            schedules: ScheduleWrites::prepare(connection)?,
             json: Vec::new(),
         })
     }
@@ -106,6 +111,10 @@ impl<'c> Writes<'c> {
             Write::RemoveSetting { name } => {
                 self.remove_setting.execute([name]).map(drop).map_err(backend)
             }
+            Write::PutSchedule(_)
+            | Write::RemoveSchedule(_)
+            | Write::PutCharge(_)
+            | Write::PutAuthorization(_) => self.schedules.apply(write),
         }
     }
 
@@ -179,7 +188,7 @@ impl<'c> Writes<'c> {
 
     /// Deletes what is still old and closed among these; returns the number of rows.
     pub(super) fn prune(&mut self, expired: &Expired) -> Result<u64, StorageError> {
-        let mut rows: usize = 0;
+        let mut rows = self.schedules.prune(expired.before)?;
         for stream in &expired.streams {
             let millis = millis(expired.before);
             rows += self.prune_stream.execute(params![key(stream), millis]).map_err(backend)?;
@@ -205,11 +214,14 @@ pub(super) struct Expired {
 /// Whether a write can find its place taken.
 pub(super) const fn is_unique(write: &Write) -> bool {
     match write {
-        Write::Append(_) | Write::PutIdempotency(_) => true,
+        Write::Append(_) | Write::PutIdempotency(_) | Write::PutCharge(_) => true,
         Write::PutConversation(_)
         | Write::RemoveConversation(_)
         | Write::PutPeer(_)
         | Write::PutOutgoing(_)
+        | Write::PutSchedule(_)
+        | Write::RemoveSchedule(_)
+        | Write::PutAuthorization(_)
         | Write::PutReceived(_)
         | Write::PutRefund(_)
         | Write::PutSetting { .. }

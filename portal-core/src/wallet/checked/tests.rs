@@ -49,6 +49,9 @@ impl LightningWallet for Liar {
     async fn info(&self) -> Result<WalletInfo, WalletError> {
         Ok(WalletInfo { kind: "x".repeat(1000), ..self.truth.info().await? })
     }
+    fn whole_sats(&self) -> bool {
+        true
+    }
     async fn balance(&self) -> Result<Balance, WalletError> {
         Ok(Balance { amount: Millisats::new(1), at: Timestamp::from_secs(u64::MAX) })
     }
@@ -107,6 +110,7 @@ async fn nothing_is_believed_that_does_not_fit_the_question() {
     let wallet = CheckedWallet::new(Arc::new(liar(1_001)), rig.user_env.clone());
     let unusable = |error: WalletError| matches!(error, WalletError::BadAnswer { .. });
     assert!(unusable(wallet.info().await.expect_err("far too long")));
+    assert!(wallet.whole_sats(), "what it asks of amounts is passed on");
     assert!(unusable(wallet.make_invoice(order()).await.expect_err("another amount")));
     assert!(unusable(wallet.lookup(PaymentHash([7; 32])).await.expect_err("another payment")));
     let seen = wallet.lookup(invoice.payment_hash).await.expect("its word").expect("known");

@@ -528,3 +528,20 @@ async fn a_request_that_was_missed_is_repeated_but_never_a_payment() {
     assert_eq!(linked.hub.published(KIND_REQUEST).len(), before + 1);
     assert!(linked.rig.network.settled().is_empty());
 }
+
+#[tokio::test]
+async fn what_was_told_while_we_were_away_is_found_by_asking() {
+    let (linked, _) = linked(SPEND, &BOTH);
+    let payee = linked.rig.payee.clone();
+    let invoice = payee.make_invoice(order(1_000)).await.expect("made");
+    let mut events = payee.events();
+    linked.hub.down(&relay("one"));
+    assert_eq!(events.next().await, Some(WalletEvent::Disconnected));
+    linked.rig.merchant.order(Fault::LostNotification);
+    linked.rig.person.pay(payment(&invoice)).await.expect("paid");
+    linked.hub.up(&relay("one"));
+    assert_eq!(events.next().await, Some(WalletEvent::Reconnected));
+    let seen = payee.lookup(invoice.payment_hash).await.expect("answers").expect("known");
+    assert!(matches!(seen.state, PaymentState::Settled { .. }));
+    assert!(events.next().now_or_never().is_none(), "nobody repeats what was told");
+}

@@ -52,20 +52,20 @@ pub fn ask(peer: PublicKey, question: Question) -> Conversation {
     Conversation::Ask(Box::new(Ask {
         peer: Peer::new(peer),
         question,
-        message,
+        message: message.into(),
         expires_at: at(300),
     }))
 }
 
 pub fn login(peer: PublicKey) -> Conversation {
-    ask(peer, Question::Login { challenge: "challenge".to_owned() })
+    ask(peer, Question::Login { challenge: "challenge".into() })
 }
 
 pub fn payment(peer: PublicKey, request_id: &str, hash: Option<u8>) -> Conversation {
     Conversation::Payment(Box::new(Payment {
         peer: Peer::new(peer),
         request_id: RequestId::new(request_id),
-        message: "{\"pay\":1}".to_owned(),
+        message: "{\"pay\":1}".into(),
         watched: hash.map(|byte| WatchedInvoice {
             payment_hash: [byte; 32],
             made_at: at(0),

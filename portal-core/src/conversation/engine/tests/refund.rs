@@ -31,6 +31,7 @@ fn bench() -> Bench {
     let network = Some("regtest".to_owned());
     let question = Question::Invoice { request_id: RequestId::new("r"), amount: MSATS, network };
     let message = "{\"give\":1}".to_owned();
+    let message = message.into();
     let ask = Ask { peer: Peer::new(public(2)), question, message, expires_at: at(300) };
     let refund = Refund { ask, payment: stream(9), amount: MSATS, asked_at: at(0), invoice: None };
     let seen = bench.open(stream(1), Conversation::Refund(Box::new(refund)));

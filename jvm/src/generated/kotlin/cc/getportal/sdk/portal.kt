@@ -831,7 +831,7 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_portal_ffi_checksum_constructor_wallet_nwc(
     ): Int
-    external fun uniffi_portal_ffi_checksum_constructor_wallet_nwc_receive_only(
+    external fun uniffi_portal_ffi_checksum_constructor_wallet_nwc_with(
     ): Int
     external fun ffi_portal_ffi_uniffi_contract_version(
     ): Int
@@ -996,7 +996,7 @@ external fun uniffi_portal_ffi_fn_constructor_wallet_from_app(`wallet`: Long,uni
 ): Long
 external fun uniffi_portal_ffi_fn_constructor_wallet_nwc(`link`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus, 
 ): Long
-external fun uniffi_portal_ffi_fn_constructor_wallet_nwc_receive_only(`link`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus, 
+external fun uniffi_portal_ffi_fn_constructor_wallet_nwc_with(`link`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,
 ): Long
 external fun uniffi_portal_ffi_fn_method_wallet_balance(`ptr`: Long,
 ): Long
@@ -1325,7 +1325,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if (lib.uniffi_portal_ffi_checksum_constructor_wallet_nwc() != 12654) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if (lib.uniffi_portal_ffi_checksum_constructor_wallet_nwc_receive_only() != 57692) {
+    if (lib.uniffi_portal_ffi_checksum_constructor_wallet_nwc_with() != 20447) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
 }
@@ -5621,19 +5621,22 @@ open class Wallet: Disposable, AutoCloseable, WalletInterface
 
         
     /**
-     * As `nwc`, for who only receives: a link that may spend is not used, and every call says so.
-     * What a link may do is asked of the wallet before the first call after each connect.
+     * As `nwc`, with a say in what the link may do and a memory for how it is sealed.
      */
-    @Throws(PortalException::class) fun `nwcReceiveOnly`(`link`: kotlin.String): Wallet {
-            return FfiConverterTypeWallet.lift(
-    uniffiRustCallWithError(PortalException) { _status ->
-    UniffiLib.uniffi_portal_ffi_fn_constructor_wallet_nwc_receive_only(
-    
-        FfiConverterString.lower(`link`),_status)
-}
+    @Throws(PortalException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+     suspend fun `nwcWith`(`link`: kotlin.String, `options`: WalletLinkOptions) : Wallet {
+        return uniffiRustCallAsync(
+        UniffiLib.uniffi_portal_ffi_fn_constructor_wallet_nwc_with(FfiConverterString.lower(`link`),FfiConverterTypeWalletLinkOptions.lower(`options`),),
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterTypeWallet.lift(it) },
+        // Error FFI converter
+        PortalException.ErrorHandler,
     )
     }
-    
 
         
     }
@@ -7243,6 +7246,55 @@ public object FfiConverterTypeWalletDescription: FfiConverterRustBuffer<WalletDe
 
 
 /**
+ * How a wallet is linked.
+ */
+data class WalletLinkOptions (
+    /**
+     * Whether the link may be one that can spend. When not, the wallet is asked what the link may
+     * do before the first call after each connect, and one that can spend is not used.
+     */
+    val `allowSpending`: kotlin.Boolean = true 
+    , 
+    /**
+     * A SQLite file of the wallet's own, in which the encryption agreed on is remembered: it is
+     * then never replaced with an older one, not even after a restart.
+     */
+    val `database`: kotlin.String? = null 
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletLinkOptions: FfiConverterRustBuffer<WalletLinkOptions> {
+    override fun read(buf: ByteBuffer): WalletLinkOptions {
+        return WalletLinkOptions(
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalString.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: WalletLinkOptions) = (
+            FfiConverterBoolean.allocationSize(value.`allowSpending`) +
+            FfiConverterOptionalString.allocationSize(value.`database`)
+    )
+
+    override fun write(value: WalletLinkOptions, buf: ByteBuffer) {
+            FfiConverterBoolean.write(value.`allowSpending`, buf)
+            FfiConverterOptionalString.write(value.`database`, buf)
+    }
+}
+
+
+
+/**
  * A payment in the wallet's own books.
  */
 data class WalletPayment (
@@ -7552,6 +7604,10 @@ enum class ErrorCode {
      * No source quotes the currency.
      */
     RATE_UNAVAILABLE,
+    /**
+     * The host behind an LNURL or a Lightning address does not answer, or not by the rules.
+     */
+    RECIPIENT_FAILED,
     /**
      * The key is encrypted and the password is missing or wrong.
      */

@@ -1,0 +1,158 @@
+//! The mint over HTTP: the door, what we answer ourselves, and cdk's router for the rest.
+
+mod door;
+mod issue;
+mod quotes;
+mod refusal;
+pub mod server;
+mod units;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use portal_core::env::Env;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+pub use self::door::Door;
+use self::door::{Passed, cross_origin};
+pub use self::refusal::Refusal;
+use crate::auth::Endpoint;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::supply::Supply;
+use crate::units::Units;
+
+/// The largest body; a request with a thousand proofs has half of it.
+const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// What requests work with.
+pub struct Shared {
+    /// The mint.
+    pub mint: Arc<cdk::mint::Mint>,
+    /// Its books.
+    pub store: Arc<Store>,
+    /// What it issues.
+    pub units: Units,
+    /// What is left of it.
+    pub supply: Supply,
+    /// Who may pass.
+    pub door: Door,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The most that is melted in one request.
+    pub melt_inputs_max: Option<u64>,
+    /// Clock.
+    pub env: Env,
+    /// cdk's own router.
+    pub cdk: Router,
+    /// Requests that change the books.
+    pub tasks: TaskTracker,
+}
+
+/// Every way in, as a service: for [`server::run`], and for tests that want no socket.
+pub fn router(shared: Arc<Shared>) -> Router {
+    Router::new().fallback(serve).with_state(shared)
+}
+
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        let passed =
+            shared.door.pass(request.method(), request.uri().path(), request.headers(), peer);
+        let counted = passed.as_ref().ok().and_then(|passed| passed.endpoint.operation());
+        let response = match passed {
+            Ok(passed) if passed.endpoint.changes() => finish(&shared, passed, request).await,
+            Ok(passed) => answer(&shared, passed, request).await,
+            Err(refusal) => refusal.into_response(),
+        };
+        let name = counted.map_or("other", |operation| operation.name());
+        shared.metrics.count(name, response.status().as_u16());
+        response
+    };
+    cross_origin(&mut response);
+    response
+}
+
+/// Answers in a task of its own: a wallet that hangs up in the middle of a swap must not leave
+/// its proofs pending until the mint starts again.
+async fn finish(shared: &Arc<Shared>, passed: Passed, request: Request) -> Response {
+    let own = Arc::clone(shared);
+    let task = shared.tasks.spawn(async move { answer(&own, passed, request).await });
+    task.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request was not finished");
+        Refusal::broken().into_response()
+    })
+}
+
+async fn answer(shared: &Arc<Shared>, passed: Passed, request: Request) -> Response {
+    let Passed { endpoint, grant, lightning_only } = passed;
+    let looks = lightning_only || !shared.supply.is_empty();
+    let answered = match endpoint {
+        Endpoint::Health => units::health(shared).await,
+        Endpoint::Metrics => units::metrics(shared).await,
+        Endpoint::Info => units::info(shared).await,
+        Endpoint::Unit(unit) => units::unit(shared, &unit),
+        Endpoint::KeysOf(of) => match units::keys_of(shared, &of) {
+            Some(keys) => Ok(keys),
+            None => Ok(forward(shared, request).await),
+        },
+        Endpoint::NewMintQuote(by) => {
+            quotes::new_mint_quote(shared, by, grant.as_deref(), lightning_only, request).await
+        }
+        Endpoint::NewMeltQuote(_) => {
+            quotes::new_melt_quote(shared, grant.as_deref(), request).await
+        }
+        Endpoint::Mint(_) if looks => issue::mint(shared, lightning_only, request).await,
+        Endpoint::MintBatch(_) if looks => issue::batch(shared, lightning_only, request).await,
+        Endpoint::Melt(_) if shared.melt_inputs_max.is_some() => issue::melt(shared, request).await,
+        Endpoint::Keys
+        | Endpoint::Keysets
+        | Endpoint::MintQuote(_)
+        | Endpoint::MintQuotes(_)
+        | Endpoint::Mint(_)
+        | Endpoint::MintBatch(_)
+        | Endpoint::MeltQuote(_)
+        | Endpoint::Melt(_)
+        | Endpoint::Swap
+        | Endpoint::CheckState
+        | Endpoint::Restore
+        | Endpoint::Socket => Ok(forward(shared, request).await),
+    };
+    answered.unwrap_or_else(Refusal::into_response)
+}
+
+/// Hands a request to cdk's router.
+async fn forward(shared: &Shared, request: Request) -> Response {
+    shared.cdk.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
+/// The whole body.
+async fn body(request: Request, limit: usize) -> Result<Bytes, Refusal> {
+    axum::body::to_bytes(request.into_body(), limit).await.map_err(|_| Refusal::too_large())
+}
+
+/// Takes the body out of a request, so that it can be read and the request handed on.
+async fn read(request: Request) -> Result<(axum::http::request::Parts, Bytes), Refusal> {
+    let (parts, content) = request.into_parts();
+    let content =
+        axum::body::to_bytes(content, MAX_BODY).await.map_err(|_| Refusal::too_large())?;
+    Ok((parts, content))
+}
+
+/// Puts a request together again.
+fn whole(mut parts: axum::http::request::Parts, content: Bytes) -> Request {
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    parts.headers.insert(header::CONTENT_LENGTH, content.len().into());
+    Request::from_parts(parts, Body::from(content))
+}
