@@ -311,12 +311,11 @@ impl Inner {
             // The keyset was closed meanwhile, or the store is older than the seed's last use of it
             // (a backup): other outputs will do.
             (12002 | 11003, _) => {
-                for planned in &calling.outputs {
+                if code == 11003
+                    && let Some(planned) = calling.outputs.first()
+                {
                     let name = planned.output.keyset.to_string();
-                    if code == 11003 {
-                        self.store.take_numbers(&name, STATES_AT_ONCE as u32).await?;
-                    }
-                    break;
+                    self.store.take_numbers(&name, STATES_AT_ONCE as u32).await?;
                 }
                 let need = Need { unit: Some(&operation.unit), anew: true, ..Need::default() };
                 self.keysets(&operation.mint, need).await?;

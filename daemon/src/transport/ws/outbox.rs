@@ -29,8 +29,8 @@ pub(super) enum Item {
         key: Option<u32>,
         /// Its id.
         id: FrameId,
-        /// How.
-        result: Result<Outcome, CommandError>,
+        /// How; boxed, because events are many and answers few.
+        result: Box<Result<Outcome, CommandError>>,
     },
     /// A stream has an event.
     Event {
@@ -156,7 +156,7 @@ impl Outbox {
         if queue.end == End::Closed {
             return false;
         }
-        queue.items.push_back(Item::Finished { key, id, result });
+        queue.items.push_back(Item::Finished { key, id, result: Box::new(result) });
         drop(queue);
         self.wake.notify_one();
         true

@@ -135,7 +135,7 @@ impl Session {
         let now = Instant::now();
         for item in self.outbox.close() {
             if let Item::Finished { key, id, result } = item {
-                let detached = self.streams.finished(key, id, result, now, &mut self.out);
+                let detached = self.streams.finished(key, id, *result, now, &mut self.out);
                 self.let_go(detached);
             }
         }
@@ -155,7 +155,7 @@ impl Session {
                 Item::Ended { key } => self.streams.ended(key, &mut self.out).into_iter().collect(),
                 Item::Finished { key, id, result } => {
                     self.running = self.running.saturating_sub(1);
-                    self.streams.finished(key, id, result, now, &mut self.out)
+                    self.streams.finished(key, id, *result, now, &mut self.out)
                 }
             };
             self.let_go(detached);
