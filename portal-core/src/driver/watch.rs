@@ -73,6 +73,8 @@ struct State {
     open: Open,
     urgent: HashSet<[u8; 32]>,
     sweep_now: bool,
+    /// Whether the wallet answered anything since the last look began.
+    answered: bool,
     notifies: bool,
     lists: Lists,
 }
@@ -169,13 +171,20 @@ impl Watch {
                 asked_info = true;
             }
             let began = Instant::now();
-            // One claim is a reason to look at one payment, not at all of them.
-            let mut told = self.urgent().await;
+            self.lock().answered = false;
+            // One claim is a reason to look at one payment, not at all of them. All of them first:
+            // that answers most claims, and a look that fails does not keep it from happening.
             let due = Instant::now() >= sweep_at || std::mem::take(&mut self.lock().sweep_now);
-            if told != Look::Silent && due {
-                told = told.max(self.sweep().await);
+            let mut told = if due { self.sweep().await } else { Look::Told };
+            if told != Look::Silent {
+                told = told.max(self.urgent().await);
             }
-            failures = if told == Look::Told { 0 } else { failures.saturating_add(1) };
+            failures = match (told, self.lock().answered) {
+                (Look::Told, _) => 0,
+                // It is there, and fails now and then.
+                (_, true) => 1,
+                (_, false) => failures.saturating_add(1),
+            };
             if due || failures > 0 {
                 let (notifies, lists) = {
                     let state = self.lock();
@@ -228,10 +237,12 @@ impl Watch {
                 Look::Erred
             }
             Ok(Ok(Some(payment))) if matches!(payment.state, PaymentState::Settled { .. }) => {
+                self.lock().answered = true;
                 self.report(&payment);
                 Look::Told
             }
             Ok(Ok(_)) => {
+                self.lock().answered = true;
                 self.send(Job::Unsettled { payment_hash, at });
                 Look::Told
             }
@@ -298,6 +309,7 @@ impl Watch {
             };
             match tokio::time::timeout(PATIENCE, listing).await {
                 Ok(Ok(payments)) => {
+                    self.lock().answered = true;
                     for payment in &payments {
                         newest = newest.max(self.report(payment));
                     }
