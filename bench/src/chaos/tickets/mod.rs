@@ -38,10 +38,10 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         let mut lost = 0_u64;
         for _ in 0..kills {
             let dice = env.jitter(Duration::from_secs(1)).as_nanos();
-            if dice % u128::from(LOSE_ONE_IN) == 0 {
+            if dice.is_multiple_of(u128::from(LOSE_ONE_IN)) {
                 let path = MUTATING[usize::try_from(dice / 7 % 4)?];
                 let fault =
-                    if dice / 29 % 2 == 0 { Fault::LoseAnswer } else { Fault::LoseRequest };
+                    if (dice / 29).is_multiple_of(2) { Fault::LoseAnswer } else { Fault::LoseRequest };
                 mint.faults().once(path, fault);
                 lost += 1;
             }

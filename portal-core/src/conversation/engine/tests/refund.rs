@@ -31,7 +31,8 @@ fn bench() -> Bench {
     let network = Some("regtest".to_owned());
     let question = Question::Invoice { request_id: RequestId::new("r"), amount: MSATS, network };
     let message = "{\"give\":1}".to_owned();
-    let ask = Ask { peer: Peer::new(public(2)), question, message: message.into(), expires_at: at(300) };
+    let ask =
+        Ask { peer: Peer::new(public(2)), question, message: message.into(), expires_at: at(300) };
     let refund = Refund { ask, payment: stream(9), amount: MSATS, invoice: None };
     let seen = bench.open(stream(1), Conversation::Refund(Box::new(refund)));
     assert_eq!(seen.published.len(), 1, "the person is asked");
