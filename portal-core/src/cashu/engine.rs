@@ -18,6 +18,8 @@ use crate::storage::sqlite::tickets::{Begun, Change, Move, ProofRow, ProofState,
 const MOST_ROUNDS: u32 = 4;
 /// How long an unpaid quote is asked about after its end, in seconds.
 const UNPAID_FOR: u64 = 24 * 3600;
+/// How many numbers are passed over when some turn out to be used already.
+const SKIPPED_NUMBERS: u32 = 100;
 /// How many names one question about their state has.
 const STATES_AT_ONCE: usize = 100;
 
@@ -310,12 +312,11 @@ impl Inner {
             (30001 | 30002 | 31001 | 31002, Call::Mint(_)) => Err(CashuError::Unauthorized),
             // The keyset was closed meanwhile, or the store is older than the seed's last use of it
             // (a backup): other outputs will do.
-            (12002 | 11003, _) => {
-                if code == 11003
-                    && let Some(planned) = calling.outputs.first()
-                {
-                    let name = planned.output.keyset.to_string();
-                    self.store.take_numbers(&name, STATES_AT_ONCE as u32).await?;
+            // cdk's mint says 20006 when it mints to outputs that it has signed before.
+            (12002 | 11003, _) | (20006, Call::Mint(_)) => {
+                if let Some(first) = calling.outputs.first().filter(|_| code != 12002) {
+                    let name = first.output.keyset.to_string();
+                    self.store.take_numbers(&name, SKIPPED_NUMBERS).await?;
                 }
                 let need = Need { unit: Some(&operation.unit), anew: true, ..Need::default() };
                 self.keysets(&operation.mint, need).await?;

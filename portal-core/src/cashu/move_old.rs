@@ -43,30 +43,29 @@ pub fn old_seed(nostr_secret: &Secret<[u8; 32]>) -> Secret<[u8; 32]> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Derivation {
     /// The bytes are the seed of a BIP-32 tree; the whole path of NUT-13.
-    WholePath,
+    Whole,
     /// The bytes are the seed of a tree that begins at `m/129372'/0'`.
-    SeedBelow,
+    Below,
     /// The bytes are the key at `m/129372'/0'`, without a chain code.
-    KeyBelow,
+    BareKey,
 }
 
-const DERIVATIONS: [Derivation; 3] =
-    [Derivation::WholePath, Derivation::SeedBelow, Derivation::KeyBelow];
+const DERIVATIONS: [Derivation; 3] = [Derivation::Whole, Derivation::Below, Derivation::BareKey];
 
 impl Derivation {
     fn root(self, seed: &Secret<[u8; 32]>, keyset: Id) -> Result<Xpriv, CashuError> {
         let hardened = |index| ChildNumber::from_hardened_idx(index).map_err(CashuError::protocol);
         let of_keyset = hardened(u32::from(keyset))?;
         let (root, path) = match self {
-            Self::WholePath => (
+            Self::Whole => (
                 Xpriv::new_master(Network::Bitcoin, seed.expose()).map_err(CashuError::protocol)?,
                 vec![hardened(129_372)?, hardened(0)?, of_keyset],
             ),
-            Self::SeedBelow => (
+            Self::Below => (
                 Xpriv::new_master(Network::Bitcoin, seed.expose()).map_err(CashuError::protocol)?,
                 vec![of_keyset],
             ),
-            Self::KeyBelow => {
+            Self::BareKey => {
                 let mut root = Xpriv::new_master(Network::Bitcoin, seed.expose())
                     .map_err(CashuError::protocol)?;
                 root.private_key =

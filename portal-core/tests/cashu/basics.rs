@@ -164,6 +164,17 @@ async fn everything_comes_back_from_the_seed_but_what_was_given_away() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_older_than_its_seed_goes_on_with_later_numbers() {
+    let mint = mint().await;
+    let first = Owner::new(1, &[&mint]).open().await;
+    first.mint("a", new_mint(&mint, "sat", 100)).await.expect("mints");
+    let copy = Owner::new(1, &[&mint]).open().await;
+    copy.mint("b", new_mint(&mint, "sat", 50)).await.expect("with other numbers");
+    assert_eq!(holds(&copy, "sat").await, (50, 0, 0));
+    assert_eq!(mint.outstanding("sat").await.expect("says"), 150);
+}
+
+#[tokio::test]
 async fn the_tickets_of_an_older_app_are_moved() {
     let units = vec![StockUnit::tickets("vip")];
     let options = StockMintOptions { units, newer_keysets: false, ..StockMintOptions::default() };
