@@ -50,11 +50,27 @@ impl Daemon {
         Self::start_program(&program, key, relays).await
     }
 
+    /// The same with a wallet behind a link.
+    pub async fn start_with_wallet(key: &LocalKey, relays: &[String], link: &str) -> Result<Self> {
+        let program = sibling("portal-daemon", "PORTAL_DAEMON")?;
+        let mut environment = environment(key, relays);
+        environment.retain(|(name, _)| *name != "NWC_URL");
+        environment.push(("NWC_URL", link.to_owned()));
+        Self::start_in(&program, environment).await
+    }
+
     /// Starts any build of it.
     pub async fn start_program(
         program: &std::path::Path,
         key: &LocalKey,
         relays: &[String],
+    ) -> Result<Self> {
+        Self::start_in(program, environment(key, relays)).await
+    }
+
+    async fn start_in(
+        program: &std::path::Path,
+        environment: Vec<(&'static str, String)>,
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // A file of its own, so that the one of whoever runs this is not read.
@@ -69,7 +85,7 @@ impl Daemon {
             "--config".to_owned(),
             file.display().to_string(),
         ];
-        let mut child = Child::start(program, &arguments, environment(key, relays))?;
+        let mut child = Child::start(program, &arguments, environment)?;
         let line = child.line().await.context("the daemon does not start")?;
         let ready: Value = serde_json::from_str(&line).context("the daemon's first line")?;
         let http = ready["http"].as_str().context("an address")?;

@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! portal-bench bench [--short] [names…] [--json FILE]     figures, each a ratio to its floor
-//! portal-bench chaos [--short] [names…] [--json FILE]     kill, loss
+//! portal-bench chaos [--short] [names…] [--json FILE]     kill, money, payouts, charges, tickets, loss
 //! portal-bench list                                       the names
 //! ```
 //!
-//! Relays, people, mints and the daemon run in processes of their own (`relay`, `users`, `worker` are
-//! the children's subcommands), so that the CPU time of this process is that of the service it
+//! Relays, people, mints and the daemon run in processes of their own (`relay`, `users`, `worker`, `payer`,
+//! `ticket-worker` are the children's subcommands), so that the CPU time of this process is that of the service it
 //! measures. Nothing asserts a duration: a figure that misses its target says so, and only what is
 //! lost, wrong or done twice makes the exit code 1.
 #![expect(clippy::print_stdout, reason = "a program for people: its table goes to the terminal")]
@@ -42,6 +42,9 @@ fn main() -> ExitCode {
         "bench" => Arguments::read(rest).and_then(|arguments| figures::run(&arguments)),
         "chaos" => Arguments::read(rest).and_then(|arguments| chaos::run(&arguments)),
         "worker" => chaos::kill::worker::run(rest),
+        "payer" => chaos::payouts::worker::run(rest),
+        "charges-worker" => chaos::charges::work(rest),
+        "ticket-worker" => chaos::tickets::worker::run(rest),
         "relay" => relay_process::run(rest),
         "stock-mint" => stock_mint::run(rest),
         "users" => people::process::run(rest),

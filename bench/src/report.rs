@@ -96,6 +96,14 @@ impl Row {
         self
     }
 
+    /// The figure itself should be at least this.
+    pub fn at_least(mut self, least: f64) -> Self {
+        self.target = format!("≥ {least} {}", self.unit).trim_end().to_owned();
+        // The same judgement from the other side.
+        self.verdict = judge(self.measured.map(|measured| -measured), -least);
+        self
+    }
+
     /// With a remark.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
@@ -205,6 +213,12 @@ mod tests {
         assert_eq!(Row::new("x", 3.0, "µs").over(2.0).ratio_at_most(1.5).verdict, Verdict::Ok);
         let report = Report { rows: vec![row] };
         assert!(report.is_right());
+    }
+
+    #[test]
+    fn a_rate_below_its_target_is_missed() {
+        assert_eq!(Row::new("x", 4_999.0, "1/s").at_least(5_000.0).verdict, Verdict::Miss);
+        assert_eq!(Row::new("x", 5_000.0, "1/s").at_least(5_000.0).verdict, Verdict::Ok);
     }
 
     #[test]

@@ -196,6 +196,10 @@ impl Person {
                 Err(error @ PayError::Storage(_)) => break Outcome::Broken(error),
                 Err(
                     error @ (PayError::InvalidInvoice { .. }
+                    | PayError::InvalidAmount { .. }
+                    | PayError::FeeTooHigh { .. }
+                    | PayError::FeesUnbounded
+                    | PayError::SpendingLimit { .. }
                     | PayError::Failed { .. }
                     | PayError::Wallet(_)),
                 ) => break Outcome::Failed(error.to_string()),

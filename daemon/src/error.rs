@@ -78,7 +78,12 @@ impl CommandError {
             | ErrorCode::InvalidSubkeyProof
             | ErrorCode::InvalidMnemonic
             | ErrorCode::ForbiddenAddress
-            | ErrorCode::NotConfigured => StatusCode::BAD_REQUEST,
+            | ErrorCode::NotConfigured
+            | ErrorCode::WrongTicket
+            | ErrorCode::TicketSpent
+            | ErrorCode::TicketLocked
+            | ErrorCode::TicketExpired
+            | ErrorCode::NotTransferable => StatusCode::BAD_REQUEST,
             ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::NotFound | ErrorCode::StreamNotFound => StatusCode::NOT_FOUND,
             ErrorCode::IdempotencyConflict | ErrorCode::AlreadyAnswered => StatusCode::CONFLICT,
@@ -95,7 +100,17 @@ impl CommandError {
             | ErrorCode::PaymentPending
             | ErrorCode::InsufficientFunds
             | ErrorCode::WalletUnsupported
+            | ErrorCode::FeeTooHigh
+            | ErrorCode::SpendingLimit
+            | ErrorCode::NotRefundable
             | ErrorCode::RateUnavailable
+            | ErrorCode::RecipientFailed
+            | ErrorCode::TicketPending
+            | ErrorCode::MintUnreachable
+            | ErrorCode::MintRefused
+            | ErrorCode::MintMisbehaved
+            | ErrorCode::MintUnauthorized
+            | ErrorCode::MintUnsupported
             | ErrorCode::KeyLocked
             | ErrorCode::MainKeyRequired
             | ErrorCode::StorageFailed

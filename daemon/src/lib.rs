@@ -14,6 +14,8 @@
 //! The daemon translates, checks and bounds. It decides nothing about logins or money.
 
 pub mod auth;
+#[cfg(feature = "breez")]
+pub mod breez;
 pub mod commands;
 pub mod config;
 #[cfg(feature = "dev")]
@@ -24,6 +26,8 @@ pub mod rate_limit;
 pub mod start;
 pub mod state;
 pub mod telemetry;
+#[cfg(feature = "cashu")]
+pub mod tickets;
 pub mod transport;
 
 pub use lifecycle::run;

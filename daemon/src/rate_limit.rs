@@ -80,8 +80,8 @@ impl Drop for OpenGuard {
     }
 }
 
-/// Counts wrong tokens, by address.
-pub struct Failures {
+/// Counts something that a stranger does, by address and minute.
+pub struct PerMinute {
     limit: u32,
     addresses: Mutex<HashMap<Source, Window>>,
 }
@@ -91,7 +91,7 @@ struct Window {
     count: u32,
 }
 
-impl Failures {
+impl PerMinute {
     /// At most `limit` a minute for each address.
     #[must_use]
     pub fn new(limit: u32) -> Self {
@@ -113,7 +113,7 @@ impl Failures {
         }
     }
 
-    /// Notes a wrong token.
+    /// Counts one.
     pub fn note(&self, address: IpAddr, now_millis: u64) {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.len() >= MAX_ADDRESSES {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_eleventh_wrong_token_has_to_wait_for_the_minute_to_end() {
-        let failures = Failures::new(10);
+        let failures = PerMinute::new(10);
         let bad = address("10.0.0.1");
         for second in 0..10 {
             assert_eq!(failures.check(bad, second * 1000), Ok(()));
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded() {
-        let failures = Failures::new(1);
+        let failures = PerMinute::new(1);
         for number in 0..70_000_u32 {
             failures.note(IpAddr::V4(number.into()), 0);
         }

@@ -1,7 +1,7 @@
 //! From a configuration to a daemon that is ready to serve: key, store, wallet, service, listener.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use portal_core::env::Env;
 use portal_core::identity::{KeyError, LocalKey, SubkeyError};
 use portal_core::primitives::{Secret, Timestamp};
 use portal_core::protocol::subkey::SubkeyProof;
+use portal_core::rates::RateDesk;
 use portal_core::relay::nostr::{NostrRelays, RelayOptions};
 use portal_core::relay::{RelayAddress, RelayPool, RelaySink};
 use portal_core::service::Service;
 use portal_core::storage::sqlite::{SqliteOptions, SqliteStore};
 use portal_core::storage::{StorageError, Store};
-use portal_core::wallet::LightningWallet;
-use portal_core::wallet::nwc::{NwcOptions, NwcUri, NwcUriError, NwcWallet};
+use portal_core::wallet::nwc::{ConnectError, NwcOptions, NwcUri, NwcWallet};
+use portal_core::wallet::{LightningWallet, WalletError};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
@@ -24,10 +25,11 @@ use crate::state::{AppState, Parts};
 
 /// What payment commands answer without a wallet.
 const NO_WALLET: &str = "no wallet is configured: set NWC_URL to the link of a wallet \
-                         (nostr+walletconnect://…)";
+                         (nostr+walletconnect://…), or BREEZ_MNEMONIC to the words of the \
+                         built-in one";
 
 /// How long the wallet's connections may take to end, after everything else has.
-const WALLET_LIMIT: Duration = Duration::from_secs(1);
+const WALLET_LIMIT: Duration = Duration::from_millis(1800);
 
 /// A daemon that is ready to serve.
 pub struct Daemon {
@@ -96,7 +98,19 @@ pub enum StartError {
     },
     /// The wallet link.
     #[error("the wallet link cannot be used")]
-    Wallet(#[from] NwcUriError),
+    Wallet(#[from] ConnectError),
+    /// The library of the built-in wallet.
+    #[cfg(feature = "breez")]
+    #[error(transparent)]
+    BreezLibrary(#[from] portal_breez::LibraryError),
+    /// The built-in wallet.
+    #[cfg(feature = "breez")]
+    #[error(transparent)]
+    Breez(#[from] portal_breez::OpenError),
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    #[error(transparent)]
+    Tickets(#[from] crate::tickets::TicketsError),
     /// The service.
     #[error("the service cannot start")]
     Service(#[from] portal_core::Error),
@@ -147,11 +161,22 @@ impl Daemon {
         };
         let data_dir = config.storage.data_dir.clone().ok_or(StartError::NoDataDir)?;
         let env = Env::system();
+        let store = open_store(database(&config, &data_dir)).await?;
         let wallet = match &config.wallet {
-            WalletConfig::Nwc { link } => Some(nwc(link, env.clone())?),
-            WalletConfig::None | WalletConfig::Breez => None,
+            WalletConfig::Nwc { link, allow_spending } => {
+                Some(nwc(link, *allow_spending, env.clone(), Arc::clone(&store)).await?)
+            }
+            #[cfg(feature = "breez")]
+            WalletConfig::Breez(settings) => {
+                Some(crate::breez::open(settings, &data_dir, env.clone()).await?)
+            }
+            #[cfg(not(feature = "breez"))]
+            WalletConfig::Breez(_) => None,
+            WalletConfig::None => None,
         };
-        let base = Base { private_key, token, relays, data_dir, wallet, env, dev: false };
+        let rates = config.rates.desk(env.clone());
+        let base =
+            Base { private_key, token, relays, data_dir, store, wallet, rates, env, dev: false };
         base.start(config, listener).await
     }
 
@@ -171,9 +196,18 @@ impl Daemon {
         };
         let secrets = Secrets::load(&data_dir, &env)?;
         let dev = Dev::start(&data_dir, &secrets, env.clone(), &Handle::current()).await?;
+        let store = open_store(database(&config, &data_dir)).await?;
         let wallet = match &config.wallet {
-            WalletConfig::Nwc { link } => nwc(link, env.clone())?,
-            WalletConfig::None | WalletConfig::Breez => Arc::clone(&dev.wallet),
+            WalletConfig::Nwc { link, allow_spending } => {
+                nwc(link, *allow_spending, env.clone(), Arc::clone(&store)).await?
+            }
+            #[cfg(feature = "breez")]
+            WalletConfig::Breez(settings) => {
+                crate::breez::open(settings, &data_dir, env.clone()).await?
+            }
+            #[cfg(not(feature = "breez"))]
+            WalletConfig::Breez(_) => Arc::clone(&dev.wallet),
+            WalletConfig::None => Arc::clone(&dev.wallet),
         };
         let token = config.auth.auth_token.clone().unwrap_or(secrets.token);
         let base = Base {
@@ -181,7 +215,13 @@ impl Daemon {
             token: token.clone(),
             relays: config.nostr.relays.clone().unwrap_or_else(|| vec![dev.relay.clone()]),
             data_dir,
+            store,
             wallet: Some(wallet),
+            // Real sources only when they are named: this works without a network.
+            rates: match config.rates.sources {
+                None if config.rates.enabled => Some(Arc::clone(&dev.rates)),
+                _ => config.rates.desk(env.clone()),
+            },
             env,
             dev: true,
         };
@@ -198,6 +238,8 @@ impl Daemon {
 
     /// Serves until `shutdown` ends, then stops everything within 10 s.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
+        #[cfg(feature = "cashu")]
+        let tickets = self.state.tickets.clone();
         crate::lifecycle::run(self.listener, self.state, shutdown).await;
         let rest = async {
             #[cfg(feature = "dev")]
@@ -206,6 +248,10 @@ impl Daemon {
             }
             if let Some(wallet) = self.wallet {
                 wallet.shutdown().await;
+            }
+            #[cfg(feature = "cashu")]
+            if let Some(tickets) = tickets {
+                tickets.close().await;
             }
         };
         if tokio::time::timeout(WALLET_LIMIT, rest).await.is_err() {
@@ -222,32 +268,38 @@ struct Base {
     token: Secret<String>,
     relays: Vec<RelayAddress>,
     data_dir: PathBuf,
+    store: Arc<dyn Store>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    rates: Option<Arc<RateDesk>>,
     env: Env,
     dev: bool,
 }
 
 impl Base {
     async fn start(self, config: Config, listener: TcpListener) -> Result<Daemon, StartError> {
-        let Self { private_key, token, relays, data_dir, wallet, env, dev } = self;
+        let Self { private_key, token, relays, data_dir, store, wallet, rates, env, dev } = self;
         let key = key(&private_key, config.nostr.subkey_proof, env.now())?;
-        let path = match config.storage.file.is_absolute() {
-            true => config.storage.file,
-            false => data_dir.join(config.storage.file),
-        };
-        let store = open_store(path).await?;
+        #[cfg(feature = "cashu")]
+        let tickets = crate::tickets::open(&config.cashu, &data_dir, &key, &env, dev).await?;
         let mut builder = Service::builder(key)
             .relays(relays.clone())
             .store(store)
             .env(env.clone())
+            .payment_policy(config.payments.policy)
             .allow_private_relays(config.nostr.allow_private_relays || dev);
+        if let Some(options) = config.subscriptions.options() {
+            builder = builder.charge_subscriptions(options);
+        }
         if let Some(wallet) = &wallet {
             builder = builder.wallet(Arc::clone(wallet));
+        }
+        if let Some(rates) = rates {
+            builder = builder.rates(rates);
         }
         let service = builder.start(Handle::current()).await?;
         let wallet_missing = match (&wallet, &config.wallet) {
             (Some(_), _) => None,
-            (None, WalletConfig::Breez) => Some(WalletConfig::BREEZ_MISSING),
+            (None, WalletConfig::Breez(_)) => Some(WalletConfig::BREEZ_MISSING),
             (None, WalletConfig::None | WalletConfig::Nwc { .. }) => Some(NO_WALLET),
         };
         let announcement = Announcement {
@@ -259,9 +311,27 @@ impl Base {
         };
         let names = config.profile.names();
         let limits = config.limits;
-        let parts = Parts { service, env, token, limits, wallet_missing, names };
+        let lightning_address = config.lightning_address;
+        let parts = Parts {
+            service,
+            env,
+            token,
+            limits,
+            wallet_missing,
+            names,
+            lightning_address,
+            #[cfg(feature = "cashu")]
+            tickets,
+        };
         let state = AppState::new(parts);
         publish_profile(&state, config.profile);
+        #[cfg(feature = "cashu")]
+        crate::tickets::look_after(&state);
+        if let (WalletConfig::Nwc { allow_spending: false, .. }, Some(wallet)) =
+            (&config.wallet, &wallet)
+        {
+            warn_of_spending(&state, Arc::clone(wallet));
+        }
         Ok(Daemon {
             state,
             listener,
@@ -301,10 +371,50 @@ async fn open_store(path: PathBuf) -> Result<Arc<dyn Store>, StartError> {
     Ok(Arc::new(store))
 }
 
+/// The file of the database. An absolute path replaces the folder that it is joined to.
+fn database(config: &Config, data_dir: &Path) -> PathBuf {
+    data_dir.join(&config.storage.file)
+}
+
 /// A wallet behind a link. The link's relays are the operator's choice, so any address will do.
-fn nwc(link: &NwcUri, env: Env) -> Result<Arc<dyn LightningWallet>, StartError> {
+async fn nwc(
+    link: &NwcUri,
+    allow_spending: bool,
+    env: Env,
+    store: Arc<dyn Store>,
+) -> Result<Arc<dyn LightningWallet>, StartError> {
     let connect = connector(link.relays.clone(), env.clone());
-    Ok(Arc::new(NwcWallet::connect(link, connect, env, NwcOptions::default())?))
+    let options = NwcOptions { allow_spending, ..NwcOptions::default() };
+    Ok(Arc::new(NwcWallet::connect_kept(link, connect, env, options, store).await?))
+}
+
+/// Says in the log, once the wallet has said so, that its link may spend and is not used. Beside
+/// the start: the wallet may be away for long.
+fn warn_of_spending(state: &AppState, wallet: Arc<dyn LightningWallet>) {
+    let running = state.clone();
+    state.tasks.spawn(async move {
+        let asking = async {
+            let mut pause = Duration::from_secs(1);
+            loop {
+                match wallet.info().await {
+                    Ok(_) | Err(WalletError::ShutDown) => return,
+                    Err(WalletError::MaySpend) => {
+                        tracing::error!(
+                            "the wallet link may spend, so it is not used: make one in your \
+                             wallet that may only receive, or, to pay out as well, set \
+                             `wallet.nwc.allow_spending = true` \
+                             (PORTAL__WALLET__NWC__ALLOW_SPENDING=true)"
+                        );
+                        return;
+                    }
+                    Err(error) => tracing::debug!(%error, "the wallet does not say what it may do"),
+                }
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2).min(Duration::from_secs(300));
+            }
+        };
+        running.stopping.run_until_cancelled(asking).await;
+    });
 }
 
 /// Connections to these relays, wherever they are.

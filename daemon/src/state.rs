@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Gate;
-use crate::config::LimitsConfig;
+use crate::config::{LightningAddressConfig, LimitsConfig};
+use crate::transport::lightning_address::LightningAddress;
 use crate::transport::readiness::Readiness;
 
 /// What every connection of the daemon shares; cheap to clone.
@@ -30,6 +31,11 @@ pub struct Shared {
     pub wallet_missing: Option<&'static str>,
     /// The names of the service at `/.well-known/nostr.json`.
     pub names: Vec<String>,
+    /// Names that anybody can pay to.
+    pub lightning_address: Option<LightningAddress>,
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
     /// How the service was when someone last asked.
     pub readiness: Readiness,
     /// Cancelled when the daemon begins to stop.
@@ -52,13 +58,28 @@ pub struct Parts {
     pub wallet_missing: Option<&'static str>,
     /// The names of the service at `/.well-known/nostr.json`.
     pub names: Vec<String>,
+    /// Names that anybody can pay to.
+    pub lightning_address: Option<LightningAddressConfig>,
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
 }
 
 impl AppState {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { service, env, token, limits, wallet_missing, names } = parts;
+        let Parts {
+            service,
+            env,
+            token,
+            limits,
+            wallet_missing,
+            names,
+            lightning_address,
+            #[cfg(feature = "cashu")]
+            tickets,
+        } = parts;
         Self(Arc::new(Shared {
             service,
             gate: Gate::new(token, &limits, env.clone()),
@@ -66,6 +87,9 @@ impl AppState {
             limits,
             wallet_missing,
             names,
+            lightning_address: lightning_address.map(LightningAddress::new),
+            #[cfg(feature = "cashu")]
+            tickets,
             readiness: Readiness::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

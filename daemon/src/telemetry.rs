@@ -1,11 +1,13 @@
 //! Logs: to the standard error, filtered by `RUST_LOG`, else by `logging.filter`, else `info`.
 //!
+//! A filter is a list of `level` and `target=level`; what nothing in it is about is not logged.
+//! Filters by field would bring a regular expression engine along, of half a megabyte.
+//!
 //! No frame, token or key is ever logged by us. Libraries that print what goes over their sockets
 //! when asked for detail are not asked, whatever the filter says.
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{FilterExt, ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -28,7 +30,7 @@ const TALKATIVE: [&str; 9] = [
 ///
 /// # Errors
 /// When the text is not a filter.
-pub fn filter(rust_log: Option<&str>, configured: Option<&str>) -> Result<EnvFilter, ParseError> {
+pub fn filter(rust_log: Option<&str>, configured: Option<&str>) -> Result<Targets, ParseError> {
     rust_log.filter(|text| !text.is_empty()).or(configured).unwrap_or("info").parse()
 }
 
@@ -49,7 +51,7 @@ pub fn init(
 }
 
 /// The filter says what is wanted; a second one, which nobody can overrule, what is not to be had.
-fn subscriber<W>(filter: EnvFilter, json: bool, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(filter: Targets, json: bool, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

@@ -3,12 +3,16 @@
 use crate::driver::{FetchError, NodeError};
 use crate::identity::{KeyError, MnemonicError, Nip05Error, SubkeyError, TokenError};
 use crate::keystore::KeyStoreError;
+use crate::payments::instructions::{InstructionError, WebError};
 use crate::payments::pay::PayError;
 use crate::primitives::{ErrorCode, MoneyError};
 use crate::protocol::calendar::CalendarError;
 use crate::protocol::handshake::HandshakeUrlError;
+use crate::rates::RateError;
+use crate::rates::check::ClaimError;
 use crate::relay::AddressError;
 use crate::storage::StorageError;
+use crate::subscriptions::{Refused, SchedulerError, TillError};
 use crate::wallet::WalletError;
 
 /// Why a call did not do what it is for.
@@ -23,9 +27,15 @@ pub enum Error {
     /// The wallet.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// A subscription.
+    #[error(transparent)]
+    Subscription(SchedulerError),
     /// A payment out of the wallet.
     #[error(transparent)]
     Pay(#[from] PayError),
+    /// A place to pay to, or its host.
+    #[error(transparent)]
+    Instruction(#[from] InstructionError),
     /// A secret key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -50,6 +60,12 @@ pub enum Error {
     /// An amount.
     #[error(transparent)]
     Money(#[from] MoneyError),
+    /// An exchange rate.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// The price that a request claims.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// An address.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -79,6 +95,12 @@ pub enum Error {
     /// An invoice that cannot be used.
     #[error("the invoice cannot be used: {reason}")]
     InvalidInvoice {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A refund of what was not paid, or of more than is left of it.
+    #[error("the payment cannot be refunded: {reason}")]
+    NotRefundable {
         /// Why.
         reason: &'static str,
     },
@@ -118,6 +140,10 @@ pub enum Error {
     /// A web server did not give what was asked for.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    #[error(transparent)]
+    Cashu(#[from] crate::cashu::CashuError),
     /// A stream ended without what it was for.
     #[error("{reason}")]
     Ended {
@@ -134,15 +160,11 @@ impl Error {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Node(error) => node(error),
-            Self::Storage(error) => storage(error),
-            Self::Wallet(error) => wallet(error),
-            Self::Pay(error) => match error {
-                PayError::InvalidInvoice { .. } => ErrorCode::InvalidInvoice,
-                PayError::Pending => ErrorCode::PaymentPending,
-                PayError::Failed { .. } => ErrorCode::PaymentFailed,
-                PayError::Wallet(error) => wallet(error),
-                PayError::Storage(error) => storage(error),
-            },
+            Self::Storage(error) => error.code(),
+            Self::Wallet(error) => error.code(),
+            Self::Pay(error) => error.code(),
+            Self::Subscription(error) => subscription(error),
+            Self::Instruction(error) => instruction(error),
             Self::Key(_) | Self::InvalidPublicKey => ErrorCode::InvalidKey,
             Self::Mnemonic(_) => ErrorCode::InvalidMnemonic,
             Self::KeyStore(error) => key_store(error),
@@ -151,11 +173,18 @@ impl Error {
             Self::HandshakeUrl(_) => ErrorCode::InvalidUrl,
             Self::Calendar(_) => ErrorCode::InvalidCalendar,
             Self::Money(_) | Self::ZeroAmount => ErrorCode::InvalidAmount,
+            Self::Rate(error) => rate(error),
+            Self::Claim(error) => match error {
+                ClaimError::InvoiceTooHigh { .. } => ErrorCode::InvalidInvoice,
+                ClaimError::UnfairRate | ClaimError::NoPrice(_) => ErrorCode::InvalidAmount,
+                ClaimError::Rate(error) => rate(error),
+            },
             Self::Address(error) => address(error),
             Self::Nip05(_) | Self::RequestNotFound => ErrorCode::NotFound,
             Self::OutOfRange { .. } => ErrorCode::InvalidTime,
             Self::Length { .. } | Self::WrongReply => ErrorCode::InvalidRequest,
             Self::InvalidInvoice { .. } => ErrorCode::InvalidInvoice,
+            Self::NotRefundable { .. } => ErrorCode::NotRefundable,
             Self::NotConfigured { .. } => ErrorCode::NotConfigured,
             Self::StreamNotFound => ErrorCode::StreamNotFound,
             Self::IdempotencyConflict => ErrorCode::IdempotencyConflict,
@@ -165,9 +194,28 @@ impl Error {
             Self::NotDelivered => ErrorCode::NotDelivered,
             Self::Fetch(error) => match error {
                 FetchError::Address(error) => address(error),
-                FetchError::Nip05(_) | FetchError::Http { .. } => ErrorCode::NotFound,
+                FetchError::Nip05(_) | FetchError::TooLong | FetchError::Http { .. } => {
+                    ErrorCode::NotFound
+                }
             },
+            #[cfg(feature = "cashu")]
+            Self::Cashu(error) => error.code(),
             Self::Ended { code, .. } => *code,
+        }
+    }
+}
+
+const fn subscription(error: &SchedulerError) -> ErrorCode {
+    match error {
+        SchedulerError::NotFound => ErrorCode::NotFound,
+        SchedulerError::Refused(Refused::Amount) => ErrorCode::InvalidAmount,
+        SchedulerError::Refused(Refused::Over | Refused::Proposed | Refused::Charged) => {
+            ErrorCode::InvalidRequest
+        }
+        SchedulerError::Till(TillError::Unavailable { .. }) => ErrorCode::ShuttingDown,
+        SchedulerError::Till(TillError::Refused { .. }) => ErrorCode::InvalidKey,
+        SchedulerError::Till(TillError::Storage(error)) | SchedulerError::Storage(error) => {
+            error.code()
         }
     }
 }
@@ -185,37 +233,40 @@ const fn address(error: &AddressError) -> ErrorCode {
     }
 }
 
+const fn instruction(error: &InstructionError) -> ErrorCode {
+    match error {
+        InstructionError::Unknown { .. }
+        | InstructionError::WrongNetwork
+        | InstructionError::Expired => ErrorCode::InvalidInvoice,
+        InstructionError::BadAddress => ErrorCode::InvalidUrl,
+        InstructionError::Web(WebError::Forbidden) => ErrorCode::ForbiddenAddress,
+        InstructionError::Web(WebError::Unreachable | WebError::TooLong)
+        | InstructionError::Refused { .. }
+        | InstructionError::BadAnswer { .. } => ErrorCode::RecipientFailed,
+        InstructionError::Amount { .. } | InstructionError::AmountMissing => {
+            ErrorCode::InvalidAmount
+        }
+        InstructionError::Comment { .. } => ErrorCode::InvalidRequest,
+        InstructionError::CannotPay { .. } => ErrorCode::WalletUnsupported,
+    }
+}
+
+const fn rate(error: &RateError) -> ErrorCode {
+    match error {
+        RateError::NotQuoted { .. }
+        | RateError::Unavailable { .. }
+        | RateError::Contradiction { .. } => ErrorCode::RateUnavailable,
+        RateError::Money(_) => ErrorCode::InvalidAmount,
+    }
+}
+
 const fn node(error: &NodeError) -> ErrorCode {
     match error {
         NodeError::Stopped => ErrorCode::ShuttingDown,
-        NodeError::Storage(error) => storage(error),
+        NodeError::Storage(error) => error.code(),
         NodeError::Over => ErrorCode::NotFound,
         NodeError::TooMany => ErrorCode::AlreadyAnswered,
         NodeError::TooLarge => ErrorCode::TooLarge,
-    }
-}
-
-const fn storage(error: &StorageError) -> ErrorCode {
-    match error {
-        StorageError::TooNew { .. } => ErrorCode::StorageTooNew,
-        StorageError::Closed => ErrorCode::ShuttingDown,
-        StorageError::Conflict { .. }
-        | StorageError::InUse
-        | StorageError::Corrupt { .. }
-        | StorageError::Backend(_) => ErrorCode::StorageFailed,
-    }
-}
-
-fn wallet(error: &WalletError) -> ErrorCode {
-    match error {
-        WalletError::Timeout | WalletError::Unreachable => ErrorCode::WalletUnavailable,
-        WalletError::Refused { code, .. } if code == "INSUFFICIENT_BALANCE" => {
-            ErrorCode::InsufficientFunds
-        }
-        WalletError::Refused { .. } | WalletError::BadAnswer { .. } => ErrorCode::WalletRefused,
-        WalletError::Unsupported { .. } => ErrorCode::WalletUnsupported,
-        WalletError::BadRequest { .. } => ErrorCode::InvalidRequest,
-        WalletError::ShutDown => ErrorCode::ShuttingDown,
     }
 }
 

@@ -3,7 +3,7 @@
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::primitives::{ErrorCode, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
 use crate::protocol::auth::AuthStatus;
 use crate::protocol::subscription::RecurringPaymentResponse;
 use crate::protocol::ticket::CashuStatus;
@@ -66,6 +66,17 @@ pub enum PortalEvent {
         /// The token, or why there is none.
         status: CashuStatus,
     },
+    /// Money went back to whoever had paid it. Ends the stream.
+    Refunded {
+        /// The stream of the payment.
+        payment: StreamId,
+        /// How much went back.
+        amount_msat: Millisats,
+        /// What it cost on top.
+        fees_paid_msat: Millisats,
+        /// 64 hex digits; its hash is the payment hash of the person's invoice.
+        preimage: String,
+    },
     /// A person closed a subscription.
     ClosedRecurringPayment {
         /// Why, if they said.
@@ -76,6 +87,11 @@ pub enum PortalEvent {
         recipient: PublicKey,
         /// The main key of that key.
         main_key: PublicKey,
+    },
+    /// A subscription that is charged for us moved.
+    SubscriptionUpdate {
+        /// To where.
+        status: SubscriptionUpdate,
     },
     /// A message without an answer (a token, a close) reached relays, or not. Ends the stream.
     Delivery {
@@ -102,11 +118,15 @@ impl PortalEvent {
         match self {
             Self::KeyHandshake { .. } | Self::ClosedRecurringPayment { .. } => false,
             Self::PaymentStatusUpdate { status } => matches!(status, PaymentUpdate::Paid { .. }),
+            Self::SubscriptionUpdate { status } => {
+                matches!(status, SubscriptionUpdate::Closed { .. })
+            }
             Self::Delivery { queued, .. } => !*queued,
             Self::AuthenticateKey { .. }
             | Self::RecurringPaymentResponse { .. }
             | Self::InvoiceResponse { .. }
             | Self::CashuResponse { .. }
+            | Self::Refunded { .. }
             | Self::Error { .. } => true,
         }
     }
@@ -152,6 +172,153 @@ pub enum PaymentUpdate {
         /// For people.
         reason: String,
     },
+}
+
+/// A step in the life of a subscription that is charged for us. Amounts are in the unit of the
+/// subscription: millisatoshi, or hundredths of the fiat unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum SubscriptionUpdate {
+    /// The person agreed, and it will be charged.
+    Scheduled {
+        /// Chosen by the person's wallet.
+        subscription_id: String,
+        /// The amount of each charge.
+        amount: u64,
+        /// The first charge; absent when none is due at all.
+        next_due: Option<Timestamp>,
+    },
+    /// The person was asked to pay a period.
+    ChargeCreated {
+        /// Its number, from 0.
+        period: u32,
+        /// How often they were asked before.
+        attempt: u32,
+        /// When the period was due.
+        due: Timestamp,
+        /// How much.
+        amount: u64,
+        /// The stream of the payment.
+        payment: StreamId,
+    },
+    /// The person could not be asked; nobody's fault but ours or the wallet's.
+    ChargePostponed {
+        /// The period.
+        period: u32,
+        /// Why.
+        reason: String,
+        /// When it is tried again.
+        until: Timestamp,
+    },
+    /// The wallet has the money for a period.
+    ChargePaid {
+        /// The period.
+        period: u32,
+        /// How much.
+        amount: u64,
+        /// The stream of the payment.
+        payment: StreamId,
+        /// How many periods are paid now.
+        paid: u32,
+        /// The next charge; absent when there is none.
+        next_due: Option<Timestamp>,
+    },
+    /// A credit covered a period; nobody was asked.
+    ChargeCovered {
+        /// The period.
+        period: u32,
+        /// The credit that is left.
+        credit: u64,
+        /// How many periods are paid now.
+        paid: u32,
+        /// The next charge; absent when there is none.
+        next_due: Option<Timestamp>,
+    },
+    /// A period was not paid.
+    ChargeFailed {
+        /// The period.
+        period: u32,
+        /// The attempt that failed, from 0.
+        attempt: u32,
+        /// `timeout`, `rejected`, `failed` or `unknown`.
+        cause: ChargeFailure,
+        /// What the payer's wallet said, if anything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// When the person is asked again; absent when they are not.
+        retry_at: Option<Timestamp>,
+    },
+    /// The last attempt failed.
+    PastDue {
+        /// The period that is not paid.
+        period: u32,
+        /// When the subscription is closed.
+        closes_at: Timestamp,
+    },
+    /// Periods that fell into an outage are left out.
+    Skipped {
+        /// The first of them.
+        from: Timestamp,
+        /// The one that is charged instead.
+        to: Timestamp,
+    },
+    /// Nothing is charged until it is resumed.
+    Paused,
+    /// It is charged again.
+    Resumed {
+        /// The next charge; absent when there is none.
+        next_due: Option<Timestamp>,
+    },
+    /// The amount changed.
+    Changed {
+        /// Of each later charge.
+        amount: u64,
+        /// What the next charge is more (or, below zero, less) for the period that runs.
+        adjustment: i64,
+    },
+    /// There will be no more charges; one that is open may still be paid.
+    Cancelled {
+        /// Who ended it.
+        why: SubscriptionEnd,
+        /// Why, if they said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Nothing follows.
+    Closed {
+        /// Why.
+        why: SubscriptionEnd,
+    },
+}
+
+/// Why a charge failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChargeFailure {
+    /// Nobody paid in time.
+    Timeout,
+    /// The person said no.
+    Rejected,
+    /// The person's wallet could not pay.
+    Failed,
+    /// What became of it is not known any more; it is not asked again.
+    Unknown,
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionEnd {
+    /// Its last period is paid.
+    Completed,
+    /// The service ended it.
+    ByService,
+    /// The person ended it.
+    ByPerson,
+    /// A period was not paid in the end.
+    Unpaid,
+    /// The person agreed to something else than was asked.
+    OtherTerms,
 }
 
 /// The moment an event was written, in whole seconds.

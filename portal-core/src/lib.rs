@@ -8,8 +8,8 @@
 //! ```text
 //!   façade       client  service
 //!   driver       the one place that spawns, waits and does I/O for the machines
-//!   operations   payments
-//!   ports        relay  storage  keystore  wallet
+//!   operations   payments  subscriptions
+//!   ports        relay  storage  keystore  wallet  rates
 //!   machines     conversation
 //!   vocabulary   protocol  identity  event  primitives  env
 //! ```
@@ -37,6 +37,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "cashu")]
+pub mod cashu;
 pub mod client;
 pub mod conversation;
 pub mod driver;
@@ -48,9 +50,11 @@ pub mod keystore;
 pub mod payments;
 pub mod primitives;
 pub mod protocol;
+pub mod rates;
 pub mod relay;
 pub mod service;
 pub mod storage;
+pub mod subscriptions;
 pub mod wallet;
 
 pub use error::Error;

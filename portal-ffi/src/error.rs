@@ -155,8 +155,38 @@ codes! {
     InsufficientFunds,
     /// The wallet cannot do this.
     WalletUnsupported,
+    /// The fees would be more than is allowed, or the wallet cannot keep them within it.
+    FeeTooHigh,
+    /// A limit on spending is reached; it opens again with time.
+    SpendingLimit,
+    /// The payment was not paid, or there is less left of it than would be given back.
+    NotRefundable,
     /// No source quotes the currency.
     RateUnavailable,
+    /// The host behind an LNURL or a Lightning address does not answer, or not by the rules.
+    RecipientFailed,
+    /// The token is of another mint or unit, or worth something else, than was asked for.
+    WrongTicket,
+    /// The token is spent.
+    TicketSpent,
+    /// The mint is still busy with the token, or its answer was lost; ask again.
+    TicketPending,
+    /// The token is locked to another key.
+    TicketLocked,
+    /// The token has expired.
+    TicketExpired,
+    /// Tickets of this unit cannot be passed on.
+    NotTransferable,
+    /// The mint cannot be reached.
+    MintUnreachable,
+    /// The mint refuses.
+    MintRefused,
+    /// The mint's answer is not what its keys or the protocol allow.
+    MintMisbehaved,
+    /// The mint wants another token to let us in.
+    MintUnauthorized,
+    /// The mint does not have this unit, or does not offer this.
+    MintUnsupported,
     /// The key is encrypted and the password is missing or wrong.
     KeyLocked,
     /// Only the main key may do this, and this node runs on a subkey.

@@ -10,13 +10,13 @@
 //! - No type that holds a key or a token can be printed.
 //!
 //! A first slice: keys, session tokens, handshakes, logins and single payments. Subscriptions,
-//! invoices, tickets, profiles, wallets that an app brings itself, and log listeners join with the
-//! full surface.
+//! invoices, tickets, profiles, and log listeners join with the full surface.
 
 uniffi::setup_scaffolding!("portal");
 
 mod client;
 mod error;
+mod foreign;
 mod handshake;
 mod keys;
 mod limits;
@@ -30,6 +30,7 @@ mod wallet;
 
 pub use client::Client;
 pub use error::{ErrorCode, PortalError, error_word};
+pub use foreign::{LightningWallet, WalletListener};
 pub use handshake::parse_handshake_url;
 pub use keys::{Keypair, Mnemonic, parse_public_key, verify_jwt};
 pub use requests::Requests;

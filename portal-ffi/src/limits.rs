@@ -27,6 +27,8 @@ pub const NAME: usize = 256;
 pub const SENTENCE: usize = 4096;
 /// A BOLT11 invoice.
 pub const INVOICE: usize = 8192;
+/// Payments of one list.
+pub const PAYMENTS: u64 = 1000;
 /// A path of the file system.
 pub const PATH: usize = 4096;
 /// All bitcoin there will be, in millisatoshi.

@@ -5,11 +5,13 @@
 
 mod bench;
 mod bindings;
+mod breez;
 mod chaos;
 mod demo;
 mod dev_daemon;
 mod doctor;
 mod fmt;
+mod fuzz;
 mod postgres;
 mod process;
 mod setup;
@@ -28,6 +30,8 @@ usage: cargo xtask <habit> [options]
                             everything CI runs, in the same order
   bench [--short]           measure, against floors measured in the same run
   chaos [--short]           kill, lose and disconnect, and count what went wrong
+  fuzz [--seconds N] [target]...
+                            made-up bytes for every parser of what strangers send, a minute each
   bindings [--check]        generate the bindings of the other languages, or compare them
   fmt                       format all Rust code
   doctor                    say which tools are here and which are missing
@@ -57,6 +61,7 @@ fn run(habit: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
         "test" => test::run(&workspace, arguments),
         "bench" => bench::run(&workspace, arguments),
         "chaos" => chaos::run(&workspace, arguments),
+        "fuzz" => fuzz::run(&workspace, arguments),
         "bindings" => bindings::run(&workspace, arguments),
         "fmt" => fmt::run(&workspace, arguments),
         "doctor" => doctor::run(&workspace, arguments),

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::breez;
 use crate::process::{self, Output};
 use crate::workspace::Workspace;
 
@@ -65,6 +66,7 @@ pub fn everything(workspace: &Workspace, output: &Output, deadline: Instant) -> 
     packages(workspace, output, deadline)?;
     cargo_deny(workspace, output, deadline)?;
     typos(workspace, output, deadline)?;
+    breez::library(workspace, output, deadline)?;
     Ok(())
 }
 

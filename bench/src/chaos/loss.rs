@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         let key = world::new_key();
         let mut relays = world::relays(3).await?;
         let (asked, asks) = mpsc::unbounded_channel();
-        let manners = Manners { silent: false, claim: true };
+        let manners = Manners { claim: true, ..Manners::default() };
         let people = People::connect(
             &world::urls(&relays),
             key.public_key(),
@@ -225,7 +225,7 @@ async fn pay(payer: Arc<SimulatedWallet>, mut asks: mpsc::UnboundedReceiver<Aske
 
 /// Makes one relay after another swallow frames for a moment, until the end. The connection that
 /// lost them is cut afterwards, as when a network comes back.
-async fn swallow(
+pub(super) async fn swallow(
     mut relays: Vec<RelayChild>,
     one_in: u32,
     end: CancellationToken,

@@ -18,26 +18,39 @@ use crate::world;
 /// Commands in flight on the one socket that opens the streams.
 const AT_ONCE: u64 = 256;
 
-/// Measures all three.
+/// Streams that are open before the counting begins.
+const WARM_UP: u64 = 10_000;
+
+/// With those before, a little more than what tables of a power of two hold: they have just
+/// doubled, and half of them is empty.
+const DOUBLED: u64 = 48_500;
+
+/// Measures streams of both kinds and sockets.
 pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     let streams: u64 = arguments.size(100_000, 40_000);
     let sockets: u64 = arguments.size(2_000, 300);
     world::runtime(1)?.block_on(async {
         let mut relays = world::relays(1).await?;
-        for kind in [Idle::Url, Idle::Challenge] {
+        for (kind, streams, pace) in [
+            (Idle::Url, streams, Pace::Steady),
+            (Idle::Challenge, streams, Pace::Steady),
+            (Idle::Challenge, DOUBLED, Pace::Steady),
+            (Idle::Challenge, streams, Pace::Burst),
+        ] {
             let daemon = Daemon::start(&world::new_key(), &world::urls(&relays)).await?;
             daemon.ready().await?;
             let socket = Socket::connect(&daemon.address).await?;
             // What the allocator and SQLite take once is not of the streams.
-            open(&socket, &mut relays[0], kind, 10_000).await?;
+            open(&socket, &mut relays[0], kind, WARM_UP, Pace::Steady).await?;
             let before = settled(&daemon).await?;
-            open(&socket, &mut relays[0], kind, streams).await?;
+            open(&socket, &mut relays[0], kind, streams, pace).await?;
             let after = settled(&daemon).await?;
             let each = count(after.0.saturating_sub(before.0)) / count(streams) / 1024.0;
             let anonymous = count(after.1.saturating_sub(before.1)) / count(streams) / 1024.0;
             report.add(Row::new(kind.name(), each, "KiB").at_most(1.0).note(format!(
-                "{streams} streams over one socket; {anonymous:.2} KiB of it heap; \
+                "{streams} streams over one socket, {}; {anonymous:.2} KiB of it heap; \
                  daemon {:.1} MiB before",
+                pace.name(),
                 count(before.0) / 1_048_576.0
             )));
         }
@@ -77,6 +90,24 @@ impl Idle {
     }
 }
 
+/// How the challenges are asked for.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// No faster than the relay takes them.
+    Steady,
+    /// As fast as the socket takes them.
+    Burst,
+}
+
+impl Pace {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Steady => "at the pace of the relay",
+            Self::Burst => "in one burst",
+        }
+    }
+}
+
 /// Resident memory, all of it and the anonymous part, once what was in flight is written.
 async fn settled(daemon: &Daemon) -> Result<(u64, u64)> {
     tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -85,9 +116,15 @@ async fn settled(daemon: &Daemon) -> Result<(u64, u64)> {
 }
 
 /// Opens idle streams through a socket. The answers of challenges never come: a command behind
-/// them says when they are all open. The relay keeps up meanwhile: what waits for a slow one is
-/// bounded in bytes and not of the streams.
-async fn open(socket: &Arc<Socket>, relay: &mut RelayChild, kind: Idle, number: u64) -> Result<()> {
+/// them says when they are all open. At a steady pace the relay keeps up meanwhile: what waits for a
+/// slow one is bounded in bytes and not of the streams. After a burst it has had all of them, too.
+async fn open(
+    socket: &Arc<Socket>,
+    relay: &mut RelayChild,
+    kind: Idle,
+    number: u64,
+    pace: Pace,
+) -> Result<()> {
     match kind {
         Idle::Url => {
             let mut workers = JoinSet::new();
@@ -113,15 +150,31 @@ async fn open(socket: &Arc<Socket>, relay: &mut RelayChild, kind: Idle, number: 
                 drop(socket.send("AuthenticateKey", &params, None)?);
                 if sent % AT_ONCE == 0 {
                     socket.command("CalculateNextOccurrence", &occurrence(), None).await?;
-                    while relay.received().await? - before + 4 * AT_ONCE < sent {
+                    while matches!(pace, Pace::Steady)
+                        && relay.received().await? - before + 4 * AT_ONCE < sent
+                    {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                 }
             }
+            quiet(relay).await?;
         }
     }
     socket.command("NewKeyHandshakeUrl", &json!({}), None).await?;
     Ok(())
+}
+
+/// Waits until nothing more reaches the relay.
+async fn quiet(relay: &mut RelayChild) -> Result<()> {
+    let mut received = relay.received().await?;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = relay.received().await?;
+        if now == received {
+            return Ok(());
+        }
+        received = now;
+    }
 }
 
 fn occurrence() -> serde_json::Value {

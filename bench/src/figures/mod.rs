@@ -4,6 +4,7 @@ mod bad_relay;
 mod deadline;
 mod footprint;
 mod foreign_relay;
+mod gate;
 mod idle_cpu;
 mod idle_rss;
 mod login_cpu;
@@ -11,7 +12,11 @@ mod login_matrix;
 mod mint;
 mod outage;
 mod sequential;
+mod settle_latency;
+mod subscription_scale;
+mod subscription_years;
 mod subscriptions;
+mod sweep_cpu;
 
 use anyhow::Result;
 
@@ -27,6 +32,10 @@ pub const NAMES: &[(&str, &str)] = &[
     ("idle-cpu", "CPU of a login beside many idle streams, by that without"),
     ("idle-rss", "memory of the daemon for each idle stream and socket"),
     ("subscriptions", "subscriptions open at a relay after many logins"),
+    ("subscription-years", "ten virtual years of subscriptions: each period charged once"),
+    ("subscription-scale", "a million subscriptions: finding what is due, charging it"),
+    ("sweep-cpu", "CPU of watching many open payments, by that of watching none"),
+    ("settle-latency", "from the wallet's books to `paid` on the socket, over a linked wallet"),
     ("bad-relay", "one of three relays silent, slow or dead, by three good ones"),
     ("outage", "all relays down with requests open: until all are done"),
     ("deadline", "when a request ends that nobody answers"),
@@ -34,6 +43,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("foreign-relay", "logins over a relay that we did not write"),
     ("mint-issue", "1,000 tickets in one request, by the signing of them"),
     ("mint-swap", "a swap at the mint, by stock cdk and by its cryptography"),
+    ("gate", "the verdict on a ticket at the door, with and without its mint"),
 ];
 
 type Figure = fn(&Arguments, &mut Report) -> Result<()>;
@@ -47,6 +57,10 @@ fn figure(name: &str) -> Option<Figure> {
         "idle-cpu" => idle_cpu::run,
         "idle-rss" => idle_rss::run,
         "subscriptions" => subscriptions::run,
+        "subscription-years" => subscription_years::run,
+        "subscription-scale" => subscription_scale::run,
+        "sweep-cpu" => sweep_cpu::run,
+        "settle-latency" => settle_latency::run,
         "bad-relay" => bad_relay::run,
         "outage" => outage::run,
         "deadline" => deadline::run,
@@ -54,6 +68,7 @@ fn figure(name: &str) -> Option<Figure> {
         "foreign-relay" => foreign_relay::run,
         "mint-issue" => mint::issue,
         "mint-swap" => mint::swap,
+        "gate" => gate::run,
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@
 //! person. These have no memory but what they have seen, and verify what they answer.
 
 mod connection;
+pub mod mood;
 pub mod process;
 
 use std::collections::{HashMap, HashSet};
@@ -22,7 +23,9 @@ use portal_core::protocol::auth::{AuthChallenge, AuthResponse, AuthStatus};
 use portal_core::protocol::envelope::{Header, Incoming, seal};
 use portal_core::protocol::handshake::{ClientInfo, KeyHandshake, KeyHandshakeUrl};
 use portal_core::protocol::kinds;
-use portal_core::protocol::payment::{PaymentRequest, PaymentResponse, PaymentStatus};
+use portal_core::protocol::payment::{
+    PaymentRequest, PaymentResponse, PaymentStatus, SinglePaymentRequest,
+};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -38,6 +41,8 @@ pub struct Manners {
     pub silent: bool,
     /// Claim at once to have paid, after agreeing.
     pub claim: bool,
+    /// Behave as [`mood::of`] says about each payment.
+    pub moody: bool,
 }
 
 /// Someone was asked to pay.
@@ -204,6 +209,9 @@ impl Inner {
             }
             kinds::PAYMENT_REQUEST => {
                 let PaymentRequest::Single(asked) = opened.message()? else { return Ok(()) };
+                if self.manners.moody {
+                    return self.in_a_mood(&person, asked);
+                }
                 let mut answer = PaymentResponse {
                     request_id: asked.request_id,
                     status: PaymentStatus::Approved,
@@ -222,6 +230,34 @@ impl Inner {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Inner {
+    /// Not everything is said, and not everything that is said is true.
+    fn in_a_mood(&self, person: &Person, asked: SinglePaymentRequest) -> Result<()> {
+        let mood = mood::of(asked.amount);
+        if !mood.hears {
+            return Ok(());
+        }
+        let say = |status| {
+            let answer = PaymentResponse { request_id: asked.request_id.clone(), status };
+            self.send(person, kinds::PAYMENT_RESPONSE, &answer)
+        };
+        if mood.rejects {
+            say(PaymentStatus::Rejected { reason: None })?;
+        }
+        if mood.approves {
+            say(PaymentStatus::Approved)?;
+        }
+        if mood.claims {
+            say(PaymentStatus::Success { preimage: Some("00".repeat(32)) })?;
+        }
+        if let Some(listener) = &self.asked {
+            // Whoever listened may have seen enough.
+            drop(listener.send(Asked { person: person.number, invoice: asked.invoice }));
+        }
+        Ok(())
     }
 }
 

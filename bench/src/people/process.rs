@@ -19,7 +19,7 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     let service = PublicKey::from_hex(service)?;
     let relays: Vec<String> = relays.split(',').map(str::to_owned).collect();
     let has = |word: &str| manners.iter().any(|given| given == word);
-    let manners = Manners { silent: has("silent"), claim: has("claim") };
+    let manners = Manners { silent: has("silent"), claim: has("claim"), moody: has("moody") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let people = People::connect(&relays, service, bytes, manners, None);

@@ -325,8 +325,12 @@ mod tests {
             payment_hash: portal_core::wallet::PaymentHash([0; 32]),
             amount: Some(Millisats::new(2_000)),
             description: None,
+            description_hash: None,
             created_at: Timestamp::from_secs(0),
             expires_at: Timestamp::from_secs(0),
+            network: "regtest",
+            payee: [2; 33],
+            description_hash: None,
         };
         let about = About::of(&payment(Currency::Millisats, 1_500), Some(&invoice));
         assert_eq!((about.amount.as_deref(), about.msat), (Some("2 sats"), Some(2_000)));

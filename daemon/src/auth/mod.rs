@@ -10,13 +10,13 @@ use portal_core::primitives::{ErrorCode, Secret};
 
 use crate::config::LimitsConfig;
 use crate::error::CommandError;
-use crate::rate_limit::{Failures, Open, OpenGuard};
+use crate::rate_limit::{Open, OpenGuard, PerMinute};
 
 /// Checks tokens, and counts those who have none.
 pub struct Gate {
     token: Secret<String>,
     env: Env,
-    failures: Failures,
+    failures: PerMinute,
     waiting: Arc<Open>,
     plain: Arc<Open>,
     proxies: Vec<IpAddr>,
@@ -33,7 +33,7 @@ impl Gate {
         Self {
             token,
             env,
-            failures: Failures::new(limits.failed_logins_per_minute),
+            failures: PerMinute::new(limits.failed_logins_per_minute),
             waiting: Open::new(limits.unauthenticated_sockets_per_address, local),
             plain: Open::new(limits.plain_connections_per_address, local),
             proxies: limits.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portal_core::event::PortalEvent;
-use portal_core::primitives::ErrorCode;
+use portal_core::primitives::{ErrorCode, StreamId};
+use portal_core::protocol::subscription::RecurringStatus;
 
 use super::{
     Reply, Result, authenticate_key, close_recurring_payment, request_cashu, request_invoice,
@@ -21,7 +22,10 @@ pub enum Answer {
     /// Of `AuthenticateKey`.
     Authenticate,
     /// Of `RequestRecurringPayment`.
-    Recurring,
+    Recurring {
+        /// The stream of the subscription, when it is charged by the schedule.
+        schedule: Option<StreamId>,
+    },
     /// Of `CloseRecurringPayment`.
     CloseRecurring,
     /// Of `RequestInvoice`.
@@ -38,7 +42,7 @@ impl Answer {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Authenticate => "Failed to authenticate key",
-            Self::Recurring => "Failed to request recurring payment",
+            Self::Recurring { .. } => "Failed to request recurring payment",
             Self::CloseRecurring => "Failed to close recurring payment",
             Self::Invoice => "Failed to request invoice",
             Self::Cashu => "Failed to request cashu",
@@ -51,7 +55,7 @@ impl Answer {
     pub const fn limit(self) -> Option<Duration> {
         match self {
             Self::CloseRecurring | Self::SendCashu => Some(DELIVERY_LIMIT),
-            Self::Authenticate | Self::Recurring | Self::Invoice | Self::Cashu => None,
+            Self::Authenticate | Self::Recurring { .. } | Self::Invoice | Self::Cashu => None,
         }
     }
 
@@ -85,8 +89,13 @@ impl Answer {
                 };
                 Some(Ok(authenticate_key::Reply { event }.into()))
             }
-            (Self::Recurring, PortalEvent::RecurringPaymentResponse { status }) => {
-                Some(Ok(request_recurring_payment::Reply { status: status.clone() }.into()))
+            (Self::Recurring { schedule }, PortalEvent::RecurringPaymentResponse { status }) => {
+                let confirmed = matches!(status.status, RecurringStatus::Confirmed { .. });
+                let reply = request_recurring_payment::Reply {
+                    status: status.clone(),
+                    schedule_stream_id: schedule.filter(|_| confirmed),
+                };
+                Some(Ok(reply.into()))
             }
             (Self::Invoice, PortalEvent::InvoiceResponse { invoice, payment_hash }) => {
                 let (invoice, payment_hash) = (invoice.clone(), payment_hash.clone());
@@ -118,7 +127,7 @@ impl Answer {
                     close_recurring_payment::Reply { message: "Recurring payment closed" }.into()
                 }
                 Self::Authenticate
-                | Self::Recurring
+                | Self::Recurring { .. }
                 | Self::Invoice
                 | Self::Cashu
                 | Self::SendCashu => {

@@ -1,6 +1,6 @@
 //! `GetWalletInfo`: which wallet this is and what is in it.
 
-use portal_core::primitives::Millisats;
+use portal_core::primitives::{Millisats, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Outcome, Result};
@@ -16,6 +16,12 @@ pub struct Reply {
     pub wallet_type: String,
     /// What is in it.
     pub balance_msat: Millisats,
+    /// When the wallet said so.
+    pub balance_at: Timestamp,
+    /// `bitcoin`, `testnet`, `signet`, `regtest`, when the wallet says.
+    pub network: Option<String>,
+    /// Whether it keeps the fees of a payment within a bound that it is given.
+    pub caps_fees: bool,
 }
 
 /// Asks the wallet.
@@ -28,5 +34,12 @@ pub(super) async fn handle(_: Request, context: Context<'_>) -> Result<Outcome> 
         .wallet_info()
         .await
         .map_err(|error| super::failed(error, what))?;
-    Ok(Reply { wallet_type: info.kind, balance_msat: balance.amount }.into())
+    let reply = Reply {
+        wallet_type: info.kind,
+        balance_msat: balance.amount,
+        balance_at: balance.at,
+        network: info.network,
+        caps_fees: info.caps_fees,
+    };
+    Ok(reply.into())
 }

@@ -45,20 +45,6 @@ pub fn recipient(
     Ok(Recipient { main_key, subkeys })
 }
 
-/// Refuses amounts that need an exchange rate.
-///
-/// # Errors
-/// `not_configured`.
-pub fn no_fiat(currency: &Currency) -> Result<(), CommandError> {
-    match currency {
-        Currency::Millisats => Ok(()),
-        Currency::Fiat(_) => Err(CommandError::new(
-            ErrorCode::NotConfigured,
-            "amounts in fiat currencies need a source of exchange rates, and none is configured",
-        )),
-    }
-}
-
 /// A currency: `"Millisats"` (the older documentation also writes `"millisats"`), a fiat code, or
 /// the `{"Fiat":"EUR"}` of the older documentation.
 ///
@@ -152,6 +138,42 @@ pub fn stream(text: &str, closes: StreamId) -> Result<StreamId, CommandError> {
     text.parse().map_err(|_| {
         CommandError::new(ErrorCode::StreamNotFound, "there is no stream with this id")
     })
+}
+
+/// Reads a mint's address and a unit.
+///
+/// # Errors
+/// `invalid_url` or `mint_unsupported`.
+#[cfg(feature = "cashu")]
+pub fn mint_and_unit(
+    mint_url: &str,
+    unit: &str,
+    what: &str,
+) -> Result<(portal_core::cashu::MintAddress, portal_core::cashu::Unit), CommandError> {
+    let refused = |error: portal_core::cashu::CashuError| {
+        CommandError::from(portal_core::Error::from(error)).during(what)
+    };
+    Ok((mint_url.parse().map_err(refused)?, unit.parse().map_err(refused)?))
+}
+
+/// Takes in what the caller says of a mint: who may use this daemon names the mints it works with,
+/// wherever they are, and what lets it in there.
+///
+/// # Errors
+/// When the token cannot be kept.
+#[cfg(feature = "cashu")]
+pub async fn mint_token(
+    wallet: &portal_core::cashu::TicketWallet,
+    mint: &portal_core::cashu::MintAddress,
+    token: Option<String>,
+    what: &str,
+) -> Result<(), CommandError> {
+    wallet.trust(mint);
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(()) };
+    wallet
+        .set_mint_token(mint, &Secret::new(token))
+        .await
+        .map_err(|error| CommandError::from(portal_core::Error::from(error)).during(what))
 }
 
 #[cfg(test)]

@@ -8,17 +8,29 @@ pub mod auth;
 mod authenticate_key;
 mod burn_cashu;
 mod calculate_next_occurrence;
+mod cancel_subscription;
+mod change_subscription;
+mod check_ticket;
 mod close_recurring_payment;
 mod fetch_nip05_profile;
 mod fetch_profile;
+mod get_cashu_wallet;
+mod get_subscription;
 mod get_wallet_info;
 pub mod input;
 mod issue_jwt;
+mod list_subscriptions;
+mod list_ticket_events;
 mod listen_closed_recurring_payment;
+mod lookup_payment;
 mod mint_cashu;
 mod new_key_handshake_url;
 pub mod once;
+mod pause_subscription;
+mod pay_instruction;
 mod pay_invoice;
+mod read_payment_instruction;
+mod refund_payment;
 mod remove_relay;
 mod request_cashu;
 mod request_invoice;
@@ -26,10 +38,15 @@ mod request_payment_raw;
 mod request_recurring_payment;
 mod request_single_payment;
 mod resume_stream;
+mod resume_subscription;
 mod revoke_static_token;
+mod schedule_subscription;
 mod send_cashu_direct;
 mod set_profile;
+mod subscription;
+mod take_back_cashu;
 mod verify_jwt;
+mod withdraw_lnurl;
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +71,9 @@ pub struct Context<'a> {
     pub env: &'a Env,
     /// Why there is no wallet, when there is none.
     pub wallet_missing: Option<&'static str>,
+    /// The ticket wallet.
+    #[cfg(feature = "cashu")]
+    pub tickets: Option<&'a portal_core::cashu::TicketWallet>,
     /// Who receives the events of the stream that the command opens.
     pub attach: Option<Arc<dyn EventSink>>,
     /// Makes the command safe to repeat.
@@ -89,6 +109,22 @@ impl Context<'_> {
         serde_json::from_str(&kept).map_err(|_| {
             CommandError::new(ErrorCode::StorageFailed, "the kept answer is unreadable")
         })
+    }
+
+    /// The ticket wallet, or why there is none.
+    #[cfg(feature = "cashu")]
+    fn tickets(&self, what: &str) -> Result<&portal_core::cashu::TicketWallet> {
+        self.tickets.ok_or_else(|| not_configured(NO_TICKETS).during(what))
+    }
+
+    /// A key for an operation of the ticket wallet: the caller's, so that a repeated command is the
+    /// same operation also when its answer was lost; a new one when the caller has none.
+    #[cfg(feature = "cashu")]
+    fn ticket_key(&self, kind: &str) -> String {
+        match &self.idempotency {
+            Some(Idempotency { key, .. }) => format!("{kind}:{key}"),
+            None => format!("{kind}:{}", self.env.uuid()),
+        }
     }
 
     /// Refuses when there is no wallet.
@@ -151,6 +187,16 @@ impl Outcome {
 /// A fault of the core, with what was tried before its text.
 fn failed(error: portal_core::Error, what: &str) -> CommandError {
     CommandError::from(error).during(what)
+}
+
+/// What ticket commands answer when there is no wallet for them.
+#[cfg(feature = "cashu")]
+const NO_TICKETS: &str = "the ticket wallet is switched off: set `cashu.enabled`";
+
+/// What ticket commands answer in a build without the wallet.
+#[cfg(not(feature = "cashu"))]
+fn no_tickets(what: &str) -> CommandError {
+    not_configured("this build has no ticket wallet").during(what)
 }
 
 fn not_configured(text: &str) -> CommandError {
@@ -243,6 +289,14 @@ commands! {
     MintCashu = mint_cashu;
     /// Redeems a token at its mint.
     BurnCashu = burn_cashu;
+    /// Takes back a token that nobody has claimed.
+    TakeBackCashu = take_back_cashu;
+    /// What is in the ticket wallet.
+    GetCashuWallet = get_cashu_wallet;
+    /// What happened to tickets that were given away.
+    ListTicketEvents = list_ticket_events;
+    /// Looks at a ticket at the door, and uses it up.
+    CheckTicket = check_ticket;
     /// One more relay of our own.
     AddRelay = add_relay;
     /// One relay of our own less.
@@ -253,12 +307,36 @@ commands! {
     FetchNip05Profile = fetch_nip05_profile;
     /// Pays from our wallet.
     PayInvoice = pay_invoice;
+    /// Gives back what was paid.
+    RefundPayment = refund_payment;
+    /// What an invoice, a URI, an LNURL or a Lightning address asks for.
+    ReadPaymentInstruction = read_payment_instruction;
+    /// Pays to any of them.
+    PayInstruction = pay_instruction;
+    /// Takes money that an LNURL offers.
+    WithdrawLnurl = withdraw_lnurl;
+    /// Where a payment of our wallet stands.
+    LookupPayment = lookup_payment;
     /// Which wallet this is and what is in it.
     GetWalletInfo = get_wallet_info;
     /// Attaches to a stream that was opened before.
     ResumeStream = resume_stream;
     /// Ends a static token.
     RevokeStaticToken = revoke_static_token;
+    /// Charges a subscription that a person agreed to earlier.
+    ScheduleSubscription = schedule_subscription;
+    /// Charges nothing until it is resumed.
+    PauseSubscription = pause_subscription;
+    /// Charges a subscription again.
+    ResumeSubscription = resume_subscription;
+    /// Changes the amount of a subscription.
+    ChangeSubscription = change_subscription;
+    /// Ends a subscription.
+    CancelSubscription = cancel_subscription;
+    /// Where a subscription stands.
+    GetSubscription = get_subscription;
+    /// The subscriptions that are charged by the schedule.
+    ListSubscriptions = list_subscriptions;
 }
 
 impl fmt::Debug for Command {
@@ -279,6 +357,7 @@ impl Command {
             | Self::RequestPaymentRaw(_)
             | Self::CloseRecurringPayment(_)
             | Self::RequestInvoice(_)
+            | Self::RefundPayment(_)
             | Self::RequestCashu(_)
             | Self::SendCashuDirect(_) => true,
             Self::Auth(_)
@@ -289,14 +368,29 @@ impl Command {
             | Self::VerifyJwt(_)
             | Self::MintCashu(_)
             | Self::BurnCashu(_)
+            | Self::TakeBackCashu(_)
+            | Self::GetCashuWallet(_)
+            | Self::ListTicketEvents(_)
+            | Self::CheckTicket(_)
             | Self::AddRelay(_)
             | Self::RemoveRelay(_)
             | Self::CalculateNextOccurrence(_)
             | Self::FetchNip05Profile(_)
             | Self::PayInvoice(_)
+            | Self::ReadPaymentInstruction(_)
+            | Self::PayInstruction(_)
+            | Self::WithdrawLnurl(_)
+            | Self::LookupPayment(_)
             | Self::GetWalletInfo(_)
             | Self::ResumeStream(_)
-            | Self::RevokeStaticToken(_) => false,
+            | Self::RevokeStaticToken(_)
+            | Self::ScheduleSubscription(_)
+            | Self::PauseSubscription(_)
+            | Self::ResumeSubscription(_)
+            | Self::ChangeSubscription(_)
+            | Self::CancelSubscription(_)
+            | Self::GetSubscription(_)
+            | Self::ListSubscriptions(_) => false,
         }
     }
 
@@ -310,10 +404,19 @@ impl Command {
                 | Self::IssueJwt(_)
                 | Self::MintCashu(_)
                 | Self::BurnCashu(_)
+                | Self::TakeBackCashu(_)
+                | Self::CheckTicket(_)
                 | Self::AddRelay(_)
                 | Self::RemoveRelay(_)
                 | Self::PayInvoice(_)
+                | Self::PayInstruction(_)
+                | Self::WithdrawLnurl(_)
                 | Self::RevokeStaticToken(_)
+                | Self::ScheduleSubscription(_)
+                | Self::PauseSubscription(_)
+                | Self::ResumeSubscription(_)
+                | Self::ChangeSubscription(_)
+                | Self::CancelSubscription(_)
         )
     }
 }
@@ -383,6 +486,18 @@ replies! {
     CashuResponse(request_cashu::Reply);
     /// To `SendCashuDirect`.
     SendCashuDirectSuccess(send_cashu_direct::Reply);
+    /// To `MintCashu`.
+    CashuMint(mint_cashu::Reply);
+    /// To `BurnCashu`.
+    CashuBurn(burn_cashu::Reply);
+    /// To `TakeBackCashu`.
+    CashuTakeBack(take_back_cashu::Reply);
+    /// To `GetCashuWallet`.
+    CashuWallet(get_cashu_wallet::Reply);
+    /// To `ListTicketEvents`.
+    TicketEvents(list_ticket_events::Reply);
+    /// To `CheckTicket`.
+    TicketVerdict(check_ticket::Reply);
     /// To `AddRelay`.
     AddRelay(add_relay::Reply);
     /// To `RemoveRelay`.
@@ -393,10 +508,25 @@ replies! {
     FetchNip05Profile(fetch_nip05_profile::Reply);
     /// To `PayInvoice`.
     PayInvoice(pay_invoice::Reply);
+    /// To `RefundPayment`.
+    RefundPayment(refund_payment::Reply);
+    /// To `ReadPaymentInstruction`.
+    PaymentInstruction(read_payment_instruction::Reply);
+    /// To `WithdrawLnurl`.
+    WithdrawLnurl(withdraw_lnurl::Reply);
+    /// To `LookupPayment`.
+    LookupPayment(lookup_payment::Reply);
     /// To `GetWalletInfo`.
     WalletInfo(get_wallet_info::Reply);
     /// To `ResumeStream`.
     StreamResumed(resume_stream::Reply);
     /// To `RevokeStaticToken`.
     RevokeStaticToken(revoke_static_token::Reply);
+    /// To `ScheduleSubscription`, `PauseSubscription`, `ResumeSubscription`, `ChangeSubscription`
+    /// and `GetSubscription`.
+    Subscription(subscription::Reply);
+    /// To `CancelSubscription`.
+    SubscriptionCancelled(cancel_subscription::Reply);
+    /// To `ListSubscriptions`.
+    Subscriptions(list_subscriptions::Reply);
 }

@@ -56,7 +56,6 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
     let recipient = input::recipient(&recipient_key, &subkeys, "recipient key")?;
     let Content { amount, currency, expires_at, description, refund_invoice, request_id } = content;
     let what = Answer::Invoice.what();
-    input::no_fiat(&currency).map_err(|error| error.during(what))?;
     let wanted =
         NewInvoiceRequest { amount, currency, expires_at, description, refund_invoice, request_id };
     let opened = context

@@ -1,18 +1,14 @@
-//! `RequestPaymentRaw`: asks a person to pay an invoice that the caller made. Without an invoice
-//! it is `RequestSinglePayment`, which is what the types of the 0.3 clients promise.
-
-use std::time::Duration;
+//! `RequestPaymentRaw`: asks a person to pay an invoice that the caller made. What is missing is
+//! filled in, which is what the types of the 0.3 clients promise: an invoice of our wallet, the end
+//! of the request, its id.
 
 use portal_core::primitives::{RequestId, Timestamp};
-use portal_core::protocol::payment::SinglePaymentRequest;
 use portal_core::protocol::{Currency, ExchangeRate};
+use portal_core::service::NewPayment;
 use serde::Deserialize;
 
-use super::request_single_payment::{self, Reply};
+use super::request_single_payment::Reply;
 use super::{Context, Outcome, Result, input};
-
-/// A request without an end is open this long.
-const USUAL_LIFETIME: Duration = Duration::from_secs(300);
 
 /// What is asked.
 #[derive(Clone, Deserialize)]
@@ -37,7 +33,7 @@ pub struct Content {
     /// The rate used when `currency` is fiat.
     #[serde(default)]
     pub current_exchange_rate: Option<ExchangeRate>,
-    /// BOLT11.
+    /// BOLT11; made by our wallet when absent.
     #[serde(default)]
     pub invoice: Option<String>,
     /// Tells the wallet which session asks.
@@ -71,36 +67,29 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         description,
         request_id,
     } = payment_request;
-    let Some(invoice) = invoice.filter(|invoice| !invoice.is_empty()) else {
-        let payment_request = request_single_payment::Content {
-            amount,
-            currency,
-            description,
-            auth_token,
-            subscription_id,
-            request_id,
-        };
-        let request = request_single_payment::Request { main_key, subkeys, payment_request };
-        return request_single_payment::handle(request, context).await;
-    };
+    let what = "Failed to request single payment";
+    let invoice = invoice.filter(|invoice| !invoice.is_empty());
+    if invoice.is_none() {
+        context.wallet("Failed to make invoice")?;
+    }
     let recipient = input::recipient(&main_key, &subkeys, "main key")?;
-    let wanted = SinglePaymentRequest {
+    let wanted = NewPayment {
         amount,
         currency,
         current_exchange_rate,
         invoice,
         auth_token,
-        expires_at: expires_at.unwrap_or_else(|| context.env.now().saturating_add(USUAL_LIFETIME)),
+        expires_at,
         subscription_id,
         description,
-        request_id: request_id.unwrap_or_else(|| context.env.uuid().into()),
+        request_id,
     };
     let opened = context
         .service
         .payments()
-        .request_raw(recipient, wanted, context.call())
+        .request_with(recipient, wanted, context.call())
         .await
-        .map_err(|error| super::failed(error, "Failed to request single payment"))?;
+        .map_err(|error| super::failed(error, what))?;
     let reply = Reply { stream_id: opened.stream };
     Ok(Outcome::Opened { stream: opened.stream, reply: reply.into(), shared: opened.repeated })
 }

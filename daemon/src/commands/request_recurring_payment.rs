@@ -1,12 +1,13 @@
 //! `RequestRecurringPayment`: asks a person to agree to a subscription; answered by the person.
 
-use portal_core::primitives::{RequestId, Timestamp};
+use portal_core::primitives::{RequestId, StreamId, Timestamp};
 use portal_core::protocol::Currency;
 use portal_core::protocol::calendar::Calendar;
 use portal_core::protocol::subscription::{Recurrence, RecurringPaymentResponse};
 use portal_core::service::NewRecurringPayment;
 use serde::{Deserialize, Serialize};
 
+use super::subscription::Plan;
 use super::{Answer, Context, Outcome, Result, input};
 
 /// What is asked.
@@ -43,6 +44,9 @@ pub struct Content {
     /// Echoed by the answer; random when absent.
     #[serde(default)]
     pub request_id: Option<RequestId>,
+    /// Lets the daemon charge it, and how; without it the caller runs the schedule.
+    #[serde(default)]
+    pub schedule: Option<Plan>,
 }
 
 /// When to charge.
@@ -66,16 +70,26 @@ pub struct RecurrenceContent {
 pub struct Reply {
     /// The answer of the person, with the request id it is for.
     pub status: RecurringPaymentResponse,
+    /// The stream of the subscription, which names it, when the daemon charges it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule_stream_id: Option<StreamId>,
 }
 
 /// Sends the request.
 pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Outcome> {
     let Request { main_key, subkeys, payment_request } = request;
     let recipient = input::recipient(&main_key, &subkeys, "main key")?;
-    let Content { amount, currency, recurrence, expires_at, description, auth_token, request_id } =
-        payment_request;
-    let what = Answer::Recurring.what();
-    input::no_fiat(&currency).map_err(|error| error.during(what))?;
+    let Content {
+        amount,
+        currency,
+        recurrence,
+        expires_at,
+        description,
+        auth_token,
+        request_id,
+        schedule,
+    } = payment_request;
+    let what = Answer::Recurring { schedule: None }.what();
     let RecurrenceContent { calendar, first_payment_due, until, max_payments } = recurrence;
     let wanted = NewRecurringPayment {
         amount,
@@ -86,11 +100,19 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         auth_token,
         request_id,
     };
-    let opened = context
-        .service
-        .subscriptions()
-        .request(recipient, wanted, context.call())
-        .await
-        .map_err(|error| super::failed(error, what))?;
-    Ok(Outcome::Waiting { stream: opened.stream, answer: Answer::Recurring })
+    let subscriptions = context.service.subscriptions();
+    let asked = match schedule {
+        None => {
+            let asked = subscriptions.request(recipient, wanted, context.call()).await;
+            asked.map(|opened| (opened, None))
+        }
+        Some(plan) => {
+            let plan = plan.with(subscriptions.policy());
+            let asked =
+                subscriptions.request_scheduled(recipient, wanted, plan, context.call()).await;
+            asked.map(|(opened, schedule)| (opened, Some(schedule)))
+        }
+    };
+    let (opened, schedule) = asked.map_err(|error| super::failed(error, what))?;
+    Ok(Outcome::Waiting { stream: opened.stream, answer: Answer::Recurring { schedule } })
 }

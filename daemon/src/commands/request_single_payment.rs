@@ -54,7 +54,6 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
     let recipient = input::recipient(&main_key, &subkeys, "main key")?;
     let Content { amount, currency, description, auth_token, subscription_id, request_id } =
         payment_request;
-    input::no_fiat(&currency).map_err(|error| error.during("Failed to make invoice"))?;
     context.wallet("Failed to make invoice")?;
     let wanted =
         NewSinglePayment { amount, currency, description, auth_token, subscription_id, request_id };

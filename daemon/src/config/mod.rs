@@ -6,14 +6,20 @@
 //! refused, because a misspelt limit or token would otherwise be silently without effect.
 
 mod auth;
+mod breez;
+mod cashu;
 mod info;
+mod lightning_address;
 mod limits;
 pub mod locate;
 mod logging;
 mod nostr;
+mod payments;
 mod problem;
 mod profile;
+mod rates;
 mod storage;
+mod subscriptions;
 mod values;
 mod wallet;
 mod webhook;
@@ -23,13 +29,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use self::auth::AuthConfig;
+pub use self::breez::BreezSettings;
+pub use self::cashu::CashuConfig;
 pub use self::info::InfoConfig;
+pub use self::lightning_address::LightningAddressConfig;
 pub use self::limits::LimitsConfig;
 pub use self::logging::LoggingConfig;
 pub use self::nostr::NostrConfig;
+pub use self::payments::PaymentsConfig;
 pub use self::problem::{ConfigError, Problem, Warning};
 pub use self::profile::ProfileConfig;
+pub use self::rates::{RatesConfig, SourceConfig};
 pub use self::storage::StorageConfig;
+pub use self::subscriptions::SubscriptionsConfig;
 use self::values::Values;
 pub use self::wallet::WalletConfig;
 pub use self::webhook::WebhookConfig;
@@ -43,16 +55,26 @@ pub struct Config {
     pub nostr: NostrConfig,
     /// The wallet that takes and makes payments.
     pub wallet: WalletConfig,
+    /// The bounds of what it pays.
+    pub payments: PaymentsConfig,
+    /// Who says what a bitcoin costs.
+    pub rates: RatesConfig,
+    /// The ticket wallet.
+    pub cashu: CashuConfig,
     /// Who may use it.
     pub auth: AuthConfig,
     /// What a stranger can cost.
     pub limits: LimitsConfig,
     /// Where it keeps its data.
     pub storage: StorageConfig,
+    /// Whether and how subscriptions are charged by the schedule.
+    pub subscriptions: SubscriptionsConfig,
     /// Where events are posted to.
     pub webhook: WebhookConfig,
     /// The public profile of the service.
     pub profile: ProfileConfig,
+    /// Names that anybody can pay to.
+    pub lightning_address: Option<LightningAddressConfig>,
     /// What is logged.
     pub logging: LoggingConfig,
 }
@@ -95,11 +117,16 @@ pub fn load(
         info: InfoConfig::take(&mut values, flags),
         nostr: NostrConfig::take(&mut values, flags),
         wallet: WalletConfig::take(&mut values),
+        payments: PaymentsConfig::take(&mut values),
+        rates: RatesConfig::take(&mut values),
+        cashu: CashuConfig::take(&mut values),
         auth: AuthConfig::take(&mut values, flags),
         limits: LimitsConfig::take(&mut values),
         storage: StorageConfig::take(&mut values, environment, home, flags),
+        subscriptions: SubscriptionsConfig::take(&mut values),
         webhook: WebhookConfig::take(&mut values),
         profile: ProfileConfig::take(&mut values),
+        lightning_address: LightningAddressConfig::take(&mut values),
         logging: LoggingConfig::take(&mut values),
     };
     let warnings = values.finish()?;

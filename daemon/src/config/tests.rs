@@ -219,9 +219,16 @@ filter = "info"
     assert_eq!(loaded.config.profile.profile.name.as_deref(), Some("shop"));
     assert_eq!(loaded.config.logging.filter.as_deref(), Some("info"));
     assert!(matches!(loaded.config.wallet, WalletConfig::None), "ln_backend decides");
-    assert!(
-        matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == "`database.path`")
-    );
+    let warned: Vec<&str> = loaded
+        .warnings
+        .iter()
+        .map(|warning| match warning {
+            Warning::NoEffect { name, .. } => name.as_str(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned.contains(&"`database.path`") && warned.contains(&"`wallet.nwc.url`"));
 }
 
 #[test]
@@ -230,17 +237,89 @@ fn the_wallet_is_the_one_that_is_named() {
         "nostr+walletconnect://79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798?relay=wss%3A%2F%2Frelay.example&secret={KEY}"
     );
     let loaded = from("[wallet]\nln_backend = \"none\"\n", &[("NWC_URL", &link)]).expect("linked");
-    assert!(matches!(&loaded.config.wallet, WalletConfig::Nwc { link } if link.relays.len() == 1));
-    let words = "abandon abandon about";
-    let loaded = from("", &[("BREEZ_MNEMONIC", words), ("BREEZ_API_KEY", "x")]).expect("starts");
-    assert!(matches!(loaded.config.wallet, WalletConfig::Breez));
-    assert!(matches!(loaded.warnings[..], [Warning::WalletMissing { .. }]));
-    let loaded = from("", &[("BREEZ_MNEMONIC", words), ("NWC_URL", &link)]).expect("starts");
-    assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { .. }));
+    assert!(
+        matches!(&loaded.config.wallet, WalletConfig::Nwc { link, allow_spending: false } if link.relays.len() == 1)
+    );
+    let long = ("PORTAL__WALLET__NWC__URL", link.as_str());
+    let loaded = from("[wallet]\nln_backend = \"none\"\n", &[long]).expect("starts");
+    assert!(matches!(loaded.config.wallet, WalletConfig::None), "`none` is said outright");
+    assert!(
+        matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == long.0),
+        "{:?}",
+        loaded.warnings
+    );
+    let loaded = from("[wallet.nwc]\nallow_spending = true\n", &[long]).expect("linked");
+    assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { allow_spending: true, .. }));
     let error = from("", &[("NWC_URL", "https://no-link.example")]).expect_err("no link");
     assert!(!error.to_string().contains("no-link"));
+    let relays: String = (0..10).map(|n| format!("&relay=wss%3A%2F%2Fr{n}.example")).collect();
+    let no_secret = link.split("&secret").next().expect("a part").to_owned();
+    for (wrong, says) in [(no_secret, "with its secret"), (link.clone() + &relays, "at most 8")] {
+        let error = from("", &[("NWC_URL", &wrong)]).expect_err("not usable").to_string();
+        assert!(error.contains(says) && !error.contains("79be667e"), "{error}");
+    }
     assert!(from("[wallet]\nln_backend = \"nwc\"\n", &[]).is_err());
     assert!(from("[wallet]\nln_backend = \"lnd\"\n", &[]).is_err());
+}
+
+#[test]
+fn the_built_in_wallet_needs_its_words_and_for_real_money_a_key() {
+    let words = ("BREEZ_MNEMONIC", WORDS);
+    let api_key = ("BREEZ_API_KEY", "key-of-ours");
+    let settings = |loaded: Loaded| match loaded.config.wallet {
+        WalletConfig::Breez(settings) => *settings,
+        other => panic!("{other:?}"),
+    };
+    let loaded = from("", &[words, api_key, ("BREEZ_STORAGE_DIR", "/x")]).expect("complete");
+    assert!(!format!("{loaded:?}").contains("abandon"));
+    let found = settings(loaded);
+    assert!(found.mainnet && found.library.is_none());
+    assert_eq!(found.storage_dir.as_deref(), Some(std::path::Path::new("/x")));
+    assert_eq!((found.fee_limit_sats, found.fee_limit_ppm), (25, 10_000));
+    let long = [
+        ("PORTAL__WALLET__LN_BACKEND", "breez"),
+        ("PORTAL__WALLET__BREEZ__MNEMONIC", WORDS),
+        ("PORTAL__WALLET__BREEZ__NETWORK", "regtest"),
+        ("PORTAL__WALLET__BREEZ__LIBRARY", "/lib.so"),
+        ("PORTAL__WALLET__BREEZ__FEE_LIMIT_SATS", "3"),
+        ("PORTAL__WALLET__BREEZ__FEE_LIMIT_PPM", "500"),
+    ];
+    let found = settings(from("", &long).expect("test money needs no key"));
+    assert!(!found.mainnet && found.api_key.is_none());
+    assert_eq!(found.library.as_deref(), Some(std::path::Path::new("/lib.so")));
+    assert_eq!((found.fee_limit_sats, found.fee_limit_ppm), (3, 500));
+    let breez = "[wallet]\nln_backend = \"breez\"\n";
+    for (file, set, says) in [
+        (breez, vec![api_key], "wallet.breez.mnemonic"),
+        (breez, vec![words], "wallet.breez.api_key"),
+        (breez, vec![("BREEZ_MNEMONIC", "abandon hunter2"), api_key], "BREEZ_MNEMONIC"),
+        (breez, vec![words, api_key, ("PORTAL__WALLET__BREEZ__NETWORK", "moon")], "regtest"),
+        (breez, vec![words, api_key, ("PORTAL__WALLET__BREEZ__FEE_LIMIT_PPM", "-1")], "FEE_LIMIT"),
+        (breez, vec![words, api_key, ("PORTAL__WALLET__BREEZ__SPARK", "{}")], "ssp_url"),
+    ] {
+        let error = from(file, &set).expect_err(says).to_string();
+        assert!(error.contains(says) && !error.contains("hunter2"), "{error}");
+    }
+    // One of two is used, and it is said which.
+    let loaded = from("", &[words, api_key, ("NWC_URL", &link())]).expect("both");
+    assert!(matches!(&loaded.warnings[..], [Warning::NoEffect { name, .. }] if name == "NWC_URL"));
+    settings(loaded);
+    let nwc = ("PORTAL__WALLET__LN_BACKEND", "nwc");
+    let loaded = from("", &[words, api_key, nwc, ("NWC_URL", &link())]).expect("both");
+    assert!(matches!(loaded.config.wallet, WalletConfig::Nwc { .. }));
+    assert!(matches!(loaded.warnings[..], [Warning::NoEffect { .. }]));
+    let none = ("PORTAL__WALLET__LN_BACKEND", "none");
+    let loaded = from("", &[words, none]).expect("said outright");
+    assert!(matches!(loaded.config.wallet, WalletConfig::None));
+}
+
+const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon \
+                     abandon abandon about";
+
+fn link() -> String {
+    format!(
+        "nostr+walletconnect://79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798?relay=wss%3A%2F%2Frelay.example&secret={KEY}"
+    )
 }
 
 #[test]
@@ -338,4 +417,94 @@ fn proxies_are_addresses() {
     assert_eq!(loaded.config.limits.trusted_proxies.len(), 2);
     let error = proxies("10.0.0.0/8").expect_err("no address").to_string();
     assert!(error.contains("PORTAL__LIMITS__TRUSTED_PROXIES must be a list of IP"), "{error}");
+}
+
+#[test]
+fn the_bounds_of_payments_are_read_and_checked() {
+    let usual = from("", &[]).expect("complete").config.payments.policy;
+    assert_eq!((usual.fee_ppm, usual.fee_floor.as_u64()), (10_000, 10_000));
+    assert!(!usual.strict_fees && !usual.limits_spending());
+    let text = "[payments]\nfee_percent = 3\nfee_floor_sats = 5\nstrict_fees = true\nper_day_sats = 100000\n";
+    let pairs = [("PORTAL__PAYMENTS__PER_RECIPIENT_PER_DAY_SATS", "2000")];
+    let policy = from(text, &pairs).expect("legal").config.payments.policy;
+    assert_eq!((policy.fee_ppm, policy.fee_floor.as_u64()), (30_000, 5_000));
+    assert!(policy.strict_fees);
+    assert_eq!(policy.per_day.map(|sum| sum.as_u64()), Some(100_000_000));
+    assert_eq!(policy.per_recipient.map(|sum| sum.as_u64()), Some(2_000_000));
+    let none = from("[payments]\nper_day_sats = 0\n", &[]).expect("legal");
+    assert!(!none.config.payments.policy.limits_spending());
+    for wrong in ["fee_percent = 101", "fee_percent = -1", "per_day_sats = 18446744073709551"] {
+        let found = problems(from(&format!("[payments]\n{wrong}1\n"), &[]));
+        assert_eq!(found.len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn a_lightning_address_needs_the_public_https_address() {
+    let section = |rest: &str| format!("[lightning_address]\nnames = [\"shop\"]\n{rest}");
+    let loaded = from(&section("url = \"https://shop.example\""), &[]).expect("complete");
+    let address = loaded.config.lightning_address.expect("there is one");
+    assert_eq!((address.names[0].as_str(), address.description.as_str()), ("shop", "shop.example"));
+    assert_eq!((address.least.as_u64(), address.most.as_u64()), (1000, 1_000_000_000));
+    for wrong in [
+        "",
+        "url = \"http://shop.example\"",
+        "url = \"https://shop.example/path\"",
+        "url = \"shop.example\"",
+        "url = \"https://shop.example\"\nmin_msat = 0",
+        "url = \"https://shop.example\"\nmin_msat = 10\nmax_msat = 9",
+    ] {
+        assert_eq!(problems(from(&section(wrong), &[])).len(), 1, "{wrong}");
+    }
+    let upper = "[lightning_address]\nnames = [\"Shop\"]\nurl = \"https://shop.example\"";
+    assert_eq!(problems(from(upper, &[])).len(), 1);
+    assert!(from("", &[]).expect("complete").config.lightning_address.is_none());
+}
+
+#[test]
+fn rates_are_public_ones_unless_told_otherwise() {
+    let rates = from("", &[]).expect("legal").config.rates;
+    assert!(rates.enabled && rates.sources.is_none());
+    assert_eq!(rates.options, portal_core::rates::RateOptions::default());
+    let file = "[rates]\nsources = [\"yadio\", \"kraken\"]\nfresh_seconds = 5\nstale_seconds = 600\n\
+                lock_seconds = 120\nat_least = 2\n[rates.urls]\nkraken = \"http://127.0.0.1:9/k\"\n";
+    let rates = from(file, &[]).expect("legal").config.rates;
+    let named: Vec<_> = rates
+        .sources
+        .expect("named")
+        .into_iter()
+        .map(|source| (source.source.name(), source.url))
+        .collect();
+    assert_eq!(named, [("kraken", Some("http://127.0.0.1:9/k".into())), ("yadio", None)]);
+    let options = rates.options;
+    let seconds = [options.fresh, options.stale, options.lock].map(|time| time.as_secs());
+    assert_eq!((seconds, options.at_least), ([5, 600, 120], 2));
+    let rates = from("", &[("PORTAL__RATES__ENABLED", "false")]).expect("legal").config.rates;
+    assert!(rates.desk(portal_core::env::Env::system()).is_none());
+    let moved = from("", &[("PORTAL__RATES__URLS__EXIR", "https://mirror.example")]);
+    assert_eq!(moved.expect("legal").config.rates.sources.expect("all of them").len(), 8);
+}
+
+#[test]
+fn rates_that_cannot_be_are_refused() {
+    for bad in [
+        "sources = [\"kraken\", \"mtgox\"]",
+        "sources = 5",
+        "enabled = \"perhaps\"",
+        "fresh_seconds = 0",
+        "stale_seconds = 90000",
+        "fresh_seconds = 600\nstale_seconds = 60",
+        "lock_seconds = 5",
+        "at_least = 0",
+        "at_least = 4",
+        "urls = \"x\"",
+        "[rates.urls]\nkraken = \"ftp://x\"",
+        "[rates.urls]\nkraken = \"https://user:secret@x\"",
+        "[rates.urls]\nmtgox = \"https://x\"",
+        "source = \"kraken\"",
+    ] {
+        let problems = problems(from(&format!("[rates]\n{bad}\n"), &[]));
+        assert_eq!(problems.len(), 1, "{bad}: {problems:?}");
+        assert!(!problems[0].to_string().contains("secret"), "{problems:?}");
+    }
 }

@@ -20,8 +20,13 @@ const SHORT_NAMES: [(&str, &str); 8] = [
     ("BREEZ_STORAGE_DIR", "wallet.breez.storage_dir"),
 ];
 
-/// Names how a wallet was chosen by a short variable, which has no `ln_backend` of its own.
-const SHORT_WALLETS: [(&str, &str); 2] = [("BREEZ_MNEMONIC", "breez"), ("NWC_URL", "nwc")];
+/// Names how a wallet was chosen by a short variable, which has no `ln_backend` of its own. The
+/// last that is set counts: the built-in wallet, as it was in the first daemons, if there is one.
+const SHORT_WALLETS: [(&str, &str); 2] = if cfg!(feature = "breez") {
+    [("NWC_URL", "nwc"), ("BREEZ_MNEMONIC", "breez")]
+} else {
+    [("BREEZ_MNEMONIC", "breez"), ("NWC_URL", "nwc")]
+};
 
 const PREFIX: &str = "PORTAL__";
 

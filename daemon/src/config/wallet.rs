@@ -1,7 +1,8 @@
 //! `[wallet]`: the Lightning wallet that takes and makes payments.
 
-use portal_core::wallet::nwc::NwcUri;
+use portal_core::wallet::nwc::{NwcUri, NwcUriError};
 
+use super::breez::BreezSettings;
 use super::problem::{Problem, Warning};
 use super::values::Values;
 
@@ -12,11 +13,13 @@ pub enum WalletConfig {
     None,
     /// A wallet linked by NIP-47.
     Nwc {
-        /// `nostr+walletconnect://…`; whoever has it can spend.
+        /// `nostr+walletconnect://…`; whoever has it can do what the wallet lets this link do.
         link: NwcUri,
+        /// Whether the link may be one that can spend; needed to pay out.
+        allow_spending: bool,
     },
-    /// The built-in wallet, which this build does not have.
-    Breez,
+    /// The built-in wallet.
+    Breez(Box<BreezSettings>),
 }
 
 impl std::fmt::Debug for WalletConfig {
@@ -24,13 +27,13 @@ impl std::fmt::Debug for WalletConfig {
         f.write_str(match self {
             Self::None => "None",
             Self::Nwc { .. } => "Nwc(..)",
-            Self::Breez => "Breez",
+            Self::Breez(_) => "Breez(..)",
         })
     }
 }
 
 impl WalletConfig {
-    /// What payment commands answer when the built-in wallet is asked for.
+    /// What payment commands answer when a build without the built-in wallet is asked for it.
     pub const BREEZ_MISSING: &'static str = "the built-in Breez wallet is not part of this build: \
         link a wallet with NWC_URL (nostr+walletconnect://…) instead";
 
@@ -39,24 +42,32 @@ impl WalletConfig {
         let backend = values.text("wallet.ln_backend");
         let nwc_name = values.name_of("wallet.nwc.url");
         let nwc_url = values.secret("wallet.nwc.url");
-        let breez = [
-            values.secret("wallet.breez.api_key").is_some(),
-            values.secret("wallet.breez.mnemonic").is_some(),
-            values.text("wallet.breez.storage_dir").is_some(),
-        ]
-        .contains(&true);
+        let allow_spending = values.flag("wallet.nwc.allow_spending").unwrap_or(false);
+        let linked = nwc_url.is_some();
+        let mut has_words = false;
+        let breez = BreezSettings::take(values, |words| {
+            has_words = words;
+            match backend.as_deref() {
+                Some("breez") => true,
+                None => words && !linked,
+                Some(_) => false,
+            }
+        });
+        if backend.as_deref() == Some("none") && nwc_url.is_some() {
+            values.warn(Warning::NoEffect {
+                name: nwc_name.clone(),
+                why: "`wallet.ln_backend` is none, so there is no wallet; remove it or set it to nwc",
+            });
+        }
         let wallet = match (backend.as_deref(), nwc_url) {
-            (Some("nwc") | None, Some(url)) => {
-                if let Ok(link) = NwcUri::parse(url.expose()) {
-                    Self::Nwc { link }
-                } else {
-                    values.problem(Problem::WrongForm {
-                        name: nwc_name,
-                        expected: "a wallet link: nostr+walletconnect://<key>?relay=…&secret=…",
-                    });
+            (Some("nwc") | None, Some(url)) => match NwcUri::parse(url.expose()) {
+                Ok(link) => Self::Nwc { link, allow_spending },
+                Err(error) => {
+                    let expected = expected(error);
+                    values.problem(Problem::WrongForm { name: nwc_name.clone(), expected });
                     Self::None
                 }
-            }
+            },
             (Some("nwc"), None) => {
                 values.problem(Problem::Missing {
                     key: "wallet.nwc.url",
@@ -65,9 +76,10 @@ impl WalletConfig {
                 });
                 Self::None
             }
-            (Some("breez"), _) => Self::Breez,
-            (None, None) if breez => Self::Breez,
-            (Some("none") | None, _) => Self::None,
+            // What is missing has been said.
+            (Some("breez"), _) => breez.map_or(Self::None, |it| Self::Breez(Box::new(it))),
+            (None, None) => breez.map_or(Self::None, |it| Self::Breez(Box::new(it))),
+            (Some("none"), _) => Self::None,
             (Some(_), _) => {
                 values.problem(Problem::WrongForm {
                     name: backend_name,
@@ -77,13 +89,34 @@ impl WalletConfig {
             }
         };
         match &wallet {
-            Self::Breez => values.warn(Warning::WalletMissing { what: Self::BREEZ_MISSING }),
-            Self::Nwc { .. } if breez => values.warn(Warning::NoEffect {
+            Self::Breez(_) if !cfg!(feature = "breez") => {
+                values.warn(Warning::WalletMissing { what: Self::BREEZ_MISSING });
+            }
+            Self::Breez(_) if linked => values.warn(Warning::NoEffect {
+                name: nwc_name,
+                why: "the built-in Breez wallet is used",
+            }),
+            Self::Nwc { .. } if has_words => values.warn(Warning::NoEffect {
                 name: "the Breez wallet".into(),
                 why: "the wallet linked with NWC_URL is used",
             }),
-            Self::Nwc { .. } | Self::None => {}
+            Self::Breez(_) | Self::Nwc { .. } | Self::None => {}
         }
         wallet
+    }
+}
+
+/// What a link lacks. Never repeats any of it.
+const fn expected(error: NwcUriError) -> &'static str {
+    match error {
+        NwcUriError::NotALink => "a wallet link: nostr+walletconnect://<key>?relay=…&secret=…",
+        NwcUriError::WrongWalletKey => {
+            "a wallet link with the wallet's public key: nostr+walletconnect://<key>?…"
+        }
+        NwcUriError::NoSecret => "a wallet link with its secret: …&secret=<64 hex digits>",
+        NwcUriError::WrongSecret => "a wallet link whose secret is a key of 64 hex digits",
+        NwcUriError::NoRelay => "a wallet link with a relay: …?relay=wss://…",
+        NwcUriError::TooManyRelays => "a wallet link with at most 8 relays",
+        NwcUriError::WrongRelay => "a wallet link whose relays are ws:// or wss:// addresses",
     }
 }

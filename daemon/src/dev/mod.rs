@@ -2,6 +2,7 @@
 //! wallet, a key, a token, and the link to a second wallet for the person who tries it out.
 //! Nothing of it is fit for real money.
 
+mod rates;
 mod relay;
 mod secrets;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use portal_core::env::Env;
 use portal_core::primitives::{Millisats, Secret};
+use portal_core::rates::{PriceError, RateDesk, RateOptions};
 use portal_core::relay::RelayAddress;
 use portal_core::wallet::LightningWallet;
 use portal_core::wallet::nwc::{
@@ -33,6 +35,8 @@ pub struct Dev {
     pub relay: RelayAddress,
     /// The wallet of the service.
     pub wallet: Arc<dyn LightningWallet>,
+    /// Fixed exchange rates.
+    pub rates: Arc<RateDesk>,
     /// The link to the person's wallet.
     pub person: Secret<String>,
     relay_server: DevRelay,
@@ -51,6 +55,9 @@ pub enum DevError {
     /// The simulated wallet.
     #[error("the simulated wallet cannot be set up")]
     Wallet(#[from] NetworkError),
+    /// The simulated exchange rates.
+    #[error("the simulated exchange rates cannot be used")]
+    Rates(#[from] PriceError),
     /// The link to the person's wallet.
     #[error("the link to the simulated wallet cannot be made")]
     Link(#[from] NwcUriError),
@@ -87,6 +94,8 @@ impl Dev {
             relays: vec![relay.clone()],
             ciphers: vec![Cipher::Nip44, Cipher::Nip04],
         };
+        let sources: Vec<portal_core::rates::DynRateSource> = vec![Arc::new(rates::simulated()?)];
+        let rates = Arc::new(RateDesk::new(env.clone(), sources, RateOptions::default()));
         let connect = crate::start::connector(vec![relay.clone()], env.clone());
         let person_service = NwcService::start(
             person,
@@ -97,7 +106,7 @@ impl Dev {
             handle,
         )?;
         let person = person_service.uri_for(&connection).to_text();
-        Ok(Self { relay, wallet, person, relay_server, person_service })
+        Ok(Self { relay, wallet, rates, person, relay_server, person_service })
     }
 
     /// Ends all of it.

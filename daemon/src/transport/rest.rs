@@ -10,6 +10,7 @@ use axum::routing::get;
 use chrono::{DateTime, SecondsFormat};
 use portal_core::event::StreamEvent;
 use portal_core::primitives::ErrorCode;
+use portal_core::wallet::WalletState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -87,10 +88,19 @@ async fn readyz(State(state): State<AppState>) -> Response {
     let stopping = state.stopping.is_cancelled();
     let ready = health.is_ready() && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let wallet = match &health.wallet {
-        None => "none",
-        Some(Ok(())) => "ok",
-        Some(Err(_)) => "unavailable",
+    let wallet = match (&health.wallet, health.wallet_state) {
+        (None, _) => "none",
+        (Some(Ok(())), _) => "ok",
+        // What only the operator can mend has a word of its own.
+        (
+            Some(Err(_)),
+            Some(
+                state @ (WalletState::NotAnswering { .. }
+                | WalletState::Rejected
+                | WalletState::MaySpend),
+            ),
+        ) => state.word(),
+        (Some(Err(_)), _) => "unavailable",
     };
     let body = json!({
         "ready": ready,

@@ -43,7 +43,10 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Every way in, as a service: for [`run`], and for tests that want no socket.
 pub fn router(state: AppState) -> Router {
-    rest::routes().route("/ws", axum::routing::any(super::ws::upgrade)).with_state(state)
+    rest::routes()
+        .merge(super::lightning_address::routes())
+        .route("/ws", axum::routing::any(super::ws::upgrade))
+        .with_state(state)
 }
 
 /// Serves a listener until `shutdown` ends, then lets connections finish what they are at.

@@ -108,6 +108,15 @@ fn the_check_finds_what_would_fail_only_at_the_start() {
         assert_eq!(ok, valid, "{text}");
         assert!(valid || text.contains("subkey proof"), "{text}");
     }
+    #[cfg(feature = "breez")]
+    {
+        let words = format!("{}about", "abandon ".repeat(11));
+        let mut environment = with("PORTAL__WALLET__BREEZ__LIBRARY", "/nonexistent/lib.so");
+        environment.extend([("BREEZ_MNEMONIC", words.as_str()), ("BREEZ_API_KEY", "x")]);
+        let (ok, text) = run(&["config", "check"], &environment);
+        assert!(!ok && text.contains("pip download breez-sdk-spark"), "{text}");
+        assert!(!text.contains("abandon"), "{text}");
+    }
 }
 
 /// A process that does not outlive its test.
@@ -163,6 +172,26 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert_eq!(socket.answer(&id).await["data"], once);
     let resumed = socket.data("ResumeStream", json!({"stream_id": once["stream_id"]})).await;
     assert_eq!((&resumed["events"], &resumed["open"]), (&json!(0), &json!(true)));
+    drop((child, socket));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_prices_fiat_without_a_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (child, ready) = dev_in(folder.path());
+    let mut socket = Socket::open(ready["ws"].as_str().expect("a URL")).await;
+    let token = ready["dev"]["auth_token"].clone();
+    assert_eq!(socket.call("Auth", json!({"token": token})).await["type"], "success");
+    let payment = |currency: &str| {
+        json!({"main_key": ready["public_key"], "subkeys": [],
+            "payment_request": {"description": "x", "amount": 100_000, "currency": currency}})
+    };
+    for currency in ["EUR", "USD", "JPY", "KRW", "KWD", "RON", "ARS", "IRR"] {
+        let opened = socket.data("RequestSinglePayment", payment(currency)).await;
+        assert_eq!(opened["type"], "single_payment", "{currency}");
+    }
+    let answer = socket.call("RequestSinglePayment", payment("SEK")).await;
+    assert_eq!(answer["code"], "rate_unavailable", "{answer}");
     drop((child, socket));
 }
 

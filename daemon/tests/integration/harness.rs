@@ -5,21 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use portal_core::client::{Client, IncomingRequest, RequestBody};
+use portal_core::client::{Client, ClientBuilder, IncomingRequest, RequestBody};
 use portal_core::env::Env;
 use portal_core::event::{PortalEvent, StreamEvent};
 use portal_core::identity::LocalKey;
 use portal_core::primitives::{Millisats, Secret, StreamId};
 use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::ClientInfo;
+use portal_core::rates::RateDesk;
 use portal_core::relay::RelayAddress;
-use portal_core::service::Service;
+use portal_core::service::{ChargeOptions, Service};
 use portal_core::storage::memory::MemoryStore;
 use portal_core::storage::{ConversationRecord, Store, Write};
 use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::simulated::{SimulatedNetwork, SimulatedWallet};
 use portal_core::wallet::{LightningWallet, PayInvoice};
-use portal_daemon::config::LimitsConfig;
+use portal_daemon::config::{LightningAddressConfig, LimitsConfig};
 use portal_daemon::state::{AppState, Parts};
 use portal_testkit::relay::EphemeralRelay;
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ pub struct World {
     service_key: LocalKey,
     person_key: LocalKey,
     store: Arc<MemoryStore>,
+    pub tickets: Option<portal_core::cashu::TicketWallet>,
 }
 
 pub struct Running {
@@ -56,11 +58,22 @@ pub struct Running {
 pub struct Options {
     pub wallet: bool,
     pub limits: LimitsConfig,
+    /// The name that anybody can pay to.
+    pub name: Option<&'static str>,
+    pub rates: Option<Arc<RateDesk>>,
+    /// Whether it charges subscriptions.
+    pub charges: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wallet: true, limits: LimitsConfig::default() }
+        Self {
+            wallet: true,
+            limits: LimitsConfig::default(),
+            name: None,
+            rates: None,
+            charges: false,
+        }
     }
 }
 
@@ -76,6 +89,7 @@ impl World {
             service_key: LocalKey::generate(&env),
             person_key: LocalKey::generate(&env),
             store: Arc::new(MemoryStore::new()),
+            tickets: None,
         }
     }
 
@@ -88,7 +102,7 @@ impl World {
     }
 
     pub async fn daemon_with(&self, options: Options) -> Running {
-        let Options { wallet, limits } = options;
+        let Options { wallet, limits, name, rates, charges } = options;
         let mut builder = Service::builder(self.service_key.clone())
             .relays(self.relays())
             .store(Arc::new(self.store.reopen()))
@@ -96,12 +110,27 @@ impl World {
         if wallet {
             builder = builder.wallet(Arc::clone(&self.merchant) as Arc<dyn LightningWallet>);
         }
+        if charges {
+            builder = builder.charge_subscriptions(ChargeOptions::default());
+        }
+        if let Some(rates) = rates {
+            builder = builder.rates(rates);
+        }
         let service = builder.start(Handle::current()).await.expect("a service");
         let relays = service.clone();
         until("the service is connected", || {
             relays.relays().status().iter().any(|relay| relay.is_connected())
         })
         .await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let lightning_address = name.map(|name| LightningAddressConfig {
+            names: vec![name.to_owned()],
+            url: format!("http://{address}").parse().expect("a URL"),
+            description: "Coffee".to_owned(),
+            least: Millisats::new(1000),
+            most: Millisats::new(1_000_000),
+        });
         let state = AppState::new(Parts {
             service,
             env: Env::system(),
@@ -109,9 +138,9 @@ impl World {
             limits,
             wallet_missing: (!wallet).then_some("no wallet is configured"),
             names: vec!["_".to_owned()],
+            lightning_address,
+            tickets: self.tickets.clone(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let stop = CancellationToken::new();
         let serving = portal_daemon::run(listener, state.clone(), stop.clone().cancelled_owned());
         let task = tokio::spawn(serving);
@@ -143,7 +172,16 @@ impl World {
 
     /// A person's wallet app.
     pub async fn app(&self) -> Client {
-        let client = Client::builder(self.person_key.clone())
+        self.app_of(Client::builder(self.person_key.clone())).await
+    }
+
+    /// The same with a wallet of its own.
+    pub async fn app_with_wallet(&self, wallet: Arc<SimulatedWallet>) -> Client {
+        self.app_of(Client::builder(self.person_key.clone()).wallet(wallet)).await
+    }
+
+    async fn app_of(&self, builder: ClientBuilder) -> Client {
+        let client = builder
             .relays(self.relays())
             .allow_private_relays(true)
             .start(Handle::current())
@@ -214,29 +252,35 @@ impl Running {
     }
 
     async fn exchange(&self, path: &str, bearer: Option<&str>) -> Option<(u16, String)> {
-        let head =
-            bearer.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\n{head}Connection: close\r\n\r\n",
-            self.address
-        );
-        let exchange = async {
-            let mut stream = TcpStream::connect(self.address).await?;
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer)
-        };
-        let answer = soon("an answer", exchange).await.ok()?;
-        let status = answer.get(9..12)?.parse().expect("a status");
-        let body = answer.split_once("\r\n\r\n").expect("a body").1.to_owned();
-        Some((status, body))
+        http_get(self.address, path, bearer).await
     }
 
     pub async fn get_json(&self, path: &str, bearer: Option<&str>) -> (u16, Value) {
         let (status, body) = self.get(path, bearer).await;
         (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("not JSON: {body}")))
     }
+}
+
+/// A plain HTTP request to whoever listens there; the status and the body, if it answers.
+pub async fn http_get(
+    address: SocketAddr,
+    path: &str,
+    bearer: Option<&str>,
+) -> Option<(u16, String)> {
+    let head = bearer.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{head}Connection: close\r\n\r\n");
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = soon("an answer", exchange).await.ok()?;
+    let status = answer.get(9..12)?.parse().expect("a status");
+    let body = answer.split_once("\r\n\r\n").expect("a body").1.to_owned();
+    Some((status, body))
 }
 
 pub struct Socket {

@@ -15,7 +15,7 @@ use portal_core::relay::{RelayAddress, RelayPool, RelaySink};
 use portal_core::wallet::nwc::{
     Cipher, NwcConnection, NwcService, NwcServiceOptions, NwcUri, Permission,
 };
-use portal_core::wallet::{LightningWallet, NewInvoice};
+use portal_core::wallet::{LightningWallet, NewInvoice, PaymentState};
 use portal_daemon::config::{Flags, load};
 use portal_daemon::start::Daemon;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Socket, TOKEN, World, asked, soon, until};
+use crate::harness::{Socket, TOKEN, World, asked, http_get, soon, until};
 
 const KEY: &str = "0000000000000000000000000000000000000000000000000000000000000001";
 
@@ -59,7 +59,7 @@ fn behind_a_link(world: &World) -> (NwcService, NwcUri) {
     (service, link)
 }
 
-struct Started {
+pub struct Started {
     address: SocketAddr,
     task: JoinHandle<()>,
     stop: CancellationToken,
@@ -67,18 +67,32 @@ struct Started {
 
 impl Started {
     async fn new(world: &World, link: &NwcUri, folder: &Path) -> Self {
-        let environment = BTreeMap::from(
-            [
-                ("NOSTR_KEY", KEY),
-                ("AUTH_TOKEN", TOKEN),
-                ("NOSTR_RELAYS", &world.relay.url()),
-                ("NWC_URL", link.to_text().expose()),
-                ("PORTAL__NOSTR__ALLOW_PRIVATE_RELAYS", "true"),
-                ("PORTAL__INFO__LISTEN_PORT", "0"),
-                ("PORTAL_DATA_DIR", folder.to_str().expect("text")),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
+        Self::with(world, link, folder, "true").await
+    }
+
+    async fn with(world: &World, link: &NwcUri, folder: &Path, allow_spending: &str) -> Self {
+        let link = link.to_text();
+        let wallet = [
+            ("NWC_URL", link.expose().as_str()),
+            ("PORTAL__WALLET__NWC__ALLOW_SPENDING", allow_spending),
+        ];
+        Self::configured(world, folder, &wallet).await
+    }
+
+    /// A daemon whose wallet is configured by these variables.
+    pub async fn configured(world: &World, folder: &Path, wallet: &[(&str, &str)]) -> Self {
+        let (relay, folder) = (world.relay.url(), folder.to_str().expect("text"));
+        let usual = [
+            ("NOSTR_KEY", KEY),
+            ("AUTH_TOKEN", TOKEN),
+            ("NOSTR_RELAYS", &relay),
+            ("PORTAL__NOSTR__ALLOW_PRIVATE_RELAYS", "true"),
+            ("PORTAL__INFO__LISTEN_PORT", "0"),
+            ("PORTAL_DATA_DIR", folder),
+        ];
+        let both = usual.iter().chain(wallet);
+        let environment: BTreeMap<String, String> =
+            both.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let loaded = load(None, &environment, None, &Flags::default()).expect("complete");
         let daemon = Daemon::start(loaded.config, false).await.expect("it starts");
         let address = daemon.announcement.address;
@@ -93,14 +107,14 @@ impl Started {
         Self { address, task, stop }
     }
 
-    async fn socket(&self) -> Socket {
+    pub async fn socket(&self) -> Socket {
         let mut socket = Socket::open(&format!("ws://{}/ws", self.address)).await;
         let reply = socket.call("Auth", json!({"token": TOKEN})).await;
         assert_eq!(reply["type"], "success", "{reply}");
         socket
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         soon("the daemon stops", self.task).await.expect("it does not panic");
     }
@@ -154,6 +168,39 @@ async fn money_goes_both_ways_through_a_link_and_never_twice_over_a_restart() {
     assert_eq!(socket.data("GetWalletInfo", Value::Null).await["balance_msat"], left);
     socket.data("ResumeStream", json!({"stream_id": stream})).await;
     assert_eq!(socket.notification(&stream).await["data"], paid["data"], "from the disk");
+    drop(socket);
+    daemon.stop().await;
+    service.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_may_spend_is_not_used_unless_that_is_allowed() {
+    let world = World::new().await;
+    let (service, link) = behind_a_link(&world);
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Started::with(&world, &link, folder.path(), "false").await;
+    let mut socket = daemon.socket().await;
+    let refused = socket.call("GetWalletInfo", Value::Null).await;
+    assert_eq!(refused["type"], "error", "{refused}");
+    assert_eq!(refused["code"], "not_configured", "{refused}");
+    let order = NewInvoice {
+        amount: Millisats::new(5_000),
+        description: None,
+        expiry: Duration::from_secs(600),
+    };
+    let invoice = world.person.make_invoice(order).await.expect("made");
+    let refused = socket.call("PayInvoice", json!({"invoice": invoice.bolt11})).await;
+    assert_eq!(refused["type"], "error", "{refused}");
+    assert!(
+        world
+            .person
+            .lookup(invoice.payment_hash)
+            .await
+            .is_ok_and(|seen| { seen.is_some_and(|seen| seen.state == PaymentState::Pending) })
+    );
+    let (status, ready) = http_get(daemon.address, "/readyz", None).await.expect("HTTP");
+    assert_eq!(status, 503);
+    assert!(ready.contains("\"wallet\":\"may_spend\""), "{ready}");
     drop(socket);
     daemon.stop().await;
     service.shutdown().await;

@@ -209,9 +209,13 @@ async fn small_commands_are_answered() {
     assert_eq!(verified, json!({"type": "verify_jwt", "target_key": key}));
     let forged = socket.call("VerifyJwt", json!({"pubkey": key, "token": issued["token"]})).await;
     assert_eq!(forged["code"], "invalid_token");
+    let mut wallet = socket.data("GetWalletInfo", json!({})).await;
+    let at = wallet["balance_at"].take();
+    assert!(at.as_str().is_some_and(|at| at.parse::<u64>().is_ok()), "a moment: {at}");
     assert_eq!(
-        socket.data("GetWalletInfo", json!({})).await,
-        json!({"type": "wallet_info", "wallet_type": "simulated", "balance_msat": 1_000_000})
+        wallet,
+        json!({"type": "wallet_info", "wallet_type": "simulated", "balance_msat": 1_000_000,
+            "balance_at": null, "network": "regtest", "caps_fees": true})
     );
     let relay = json!({"relay": world.relay.url()});
     assert_eq!(socket.data("AddRelay", relay.clone()).await["relay"], world.relay.url());

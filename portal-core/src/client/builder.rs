@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Client, Inbox};
+use super::{Client, Inbox, automatic};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::payments::PayPolicy;
+use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
+use crate::wallet::LightningWallet;
 
 /// Describes a client; [`ClientBuilder::start`] makes it.
 pub struct ClientBuilder {
@@ -21,8 +24,12 @@ pub struct ClientBuilder {
     relays: Vec<RelayAddress>,
     store: Option<Arc<dyn Store>>,
     limits: Limits,
+    rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
+    automatic: bool,
+    wallet: Option<Arc<dyn LightningWallet>>,
+    payments: PayPolicy,
 }
 
 impl ClientBuilder {
@@ -33,8 +40,12 @@ impl ClientBuilder {
             relays: Vec::new(),
             store: None,
             limits: Limits::default(),
+            rates: None,
             allow_private: false,
             connector: None,
+            automatic: false,
+            wallet: None,
+            payments: PayPolicy::default(),
         }
     }
 
@@ -73,10 +84,41 @@ impl ClientBuilder {
         self
     }
 
+    /// Our own exchange rates, to compare those of services with.
+    #[must_use]
+    pub fn rates(mut self, rates: Arc<RateDesk>) -> Self {
+        self.rates = Some(rates);
+        self
+    }
+
     /// Another relay pool than WebSocket connections.
     #[must_use]
     pub fn connector(mut self, connector: Connector) -> Self {
         self.connector = Some(connector);
+        self
+    }
+
+    /// Pays the charges of subscriptions that the person authorised without asking, from this
+    /// wallet, within what they authorised. Charges in fiat also need [`ClientBuilder::rates`].
+    /// Everything else is a request as before.
+    #[must_use]
+    pub fn pay_subscriptions(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.wallet = Some(wallet);
+        self.automatic = true;
+        self
+    }
+
+    /// The person's wallet: makes the invoices that are asked for, and pays.
+    #[must_use]
+    pub fn wallet(mut self, wallet: Arc<dyn LightningWallet>) -> Self {
+        self.wallet = Some(wallet);
+        self
+    }
+
+    /// Within which bounds it pays.
+    #[must_use]
+    pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
+        self.payments = policy;
         self
     }
 
@@ -95,7 +137,7 @@ impl ClientBuilder {
             Some(connector) => connector,
             None => crate::driver::websocket(handle.clone(), env.clone(), self.allow_private),
         };
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(self.automatic));
         let options = NodeOptions {
             env,
             key: self.key,
@@ -105,10 +147,16 @@ impl ClientBuilder {
             connector,
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
-            wallet: None,
+            wallet: self.wallet,
+            policy_of_payments: self.payments,
+            rates: self.rates,
             inbox: Some(inbox.clone()),
         };
         let node = Node::start(options, handle).await?;
-        Ok(Client { node, inbox })
+        let books = Arc::default();
+        if self.automatic {
+            automatic::start(&node, &inbox, &books);
+        }
+        Ok(Client { node, inbox, books })
     }
 }

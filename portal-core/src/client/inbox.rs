@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 use crate::conversation::answer::Answer;
 use crate::driver::InboxListener;
 use crate::primitives::StreamId;
+use crate::protocol::kinds;
+use crate::protocol::payment::PaymentRequest;
 
 /// Requests that wait for the person.
 #[derive(Debug, Default)]
@@ -20,11 +22,38 @@ pub struct Inbox {
 struct State {
     /// By arrival.
     waiting: BTreeMap<u64, (StreamId, Answer)>,
+    /// By arrival: those that may be dealt with without the person, until that is known.
+    held: BTreeMap<u64, (StreamId, Answer)>,
+    holds: bool,
     arrivals: u64,
     closed: bool,
 }
 
 impl Inbox {
+    /// An empty one. With `holds`, what concerns subscriptions is held back until somebody has
+    /// looked at it.
+    pub fn new(holds: bool) -> Self {
+        Self { state: Mutex::new(State { holds, ..State::default() }), moved: Notify::new() }
+    }
+
+    /// Requests that are held back, oldest first.
+    pub fn held(&self) -> Vec<(StreamId, Answer)> {
+        self.lock().held.values().cloned().collect()
+    }
+
+    /// The person is to see a request that was held back.
+    pub fn release(&self, stream: StreamId) {
+        let mut state = self.lock();
+        let place = state.held.iter().find(|(_, (other, _))| *other == stream);
+        if let Some(place) = place.map(|(place, _)| *place)
+            && let Some(request) = state.held.remove(&place)
+        {
+            state.waiting.insert(place, request);
+        }
+        drop(state);
+        self.moved.notify_waiters();
+    }
+
     /// The oldest request that is not one of these, when there is one; `Err` when the client has
     /// stopped.
     pub fn first_besides(
@@ -75,11 +104,15 @@ pub struct Stopped;
 impl InboxListener for Inbox {
     fn changed(&self, stream: StreamId, request: Option<Answer>) {
         let mut state = self.lock();
-        let place = state
-            .waiting
-            .iter()
-            .find(|(_, (other, _))| *other == stream)
-            .map(|(arrival, _)| *arrival);
+        let held = place_of(&state.held, stream);
+        if let Some(place) = held {
+            match request {
+                Some(answer) => state.held.insert(place, (stream, answer)),
+                None => state.held.remove(&place),
+            };
+            return;
+        }
+        let place = place_of(&state.waiting, stream);
         match (place, request) {
             (Some(place), Some(answer)) => {
                 state.waiting.insert(place, (stream, answer));
@@ -90,11 +123,31 @@ impl InboxListener for Inbox {
             (None, Some(answer)) => {
                 let arrival = state.arrivals;
                 state.arrivals = state.arrivals.saturating_add(1);
-                state.waiting.insert(arrival, (stream, answer));
+                if state.holds && concerns_subscription(&answer) {
+                    state.held.insert(arrival, (stream, answer));
+                } else {
+                    state.waiting.insert(arrival, (stream, answer));
+                }
             }
             (None, None) => {}
         }
         drop(state);
         self.moved.notify_waiters();
+    }
+}
+
+fn place_of(requests: &BTreeMap<u64, (StreamId, Answer)>, stream: StreamId) -> Option<u64> {
+    requests.iter().find(|(_, (other, _))| *other == stream).map(|(arrival, _)| *arrival)
+}
+
+/// A charge of a subscription, or the end of one.
+fn concerns_subscription(answer: &Answer) -> bool {
+    match answer.kind {
+        kinds::RECURRING_CLOSE => true,
+        kinds::PAYMENT_REQUEST => matches!(
+            serde_json::from_str(&answer.request),
+            Ok(PaymentRequest::Single(request)) if request.subscription_id.is_some()
+        ),
+        _ => false,
     }
 }

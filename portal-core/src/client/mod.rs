@@ -3,12 +3,17 @@
 //! Requests are durable: [`Requests::next`] gives the same one until it is marked as handled, also
 //! after a restart. Replies are kept and sent again to whoever asks again.
 
+mod automatic;
 mod builder;
 mod handshakes;
 mod inbox;
+mod invoices;
+mod prices;
 mod replies;
 mod requests;
 mod subscriptions;
+#[cfg(feature = "cashu")]
+mod tickets;
 
 use std::sync::Arc;
 
@@ -16,9 +21,13 @@ use nostr::PublicKey;
 
 pub use builder::ClientBuilder;
 pub use handshakes::Handshakes;
+pub use invoices::Invoices;
+pub use prices::{Prices, TOLERANCE_PERMILLE};
 pub use replies::Replies;
 pub use requests::{IncomingRequest, RequestBody, Requests};
-pub use subscriptions::Subscriptions;
+pub use subscriptions::{Allowance, Subscriptions};
+#[cfg(feature = "cashu")]
+pub use tickets::{Answered, Tickets};
 
 use crate::driver::Node;
 use crate::identity::LocalKey;
@@ -31,6 +40,8 @@ use inbox::Inbox;
 pub struct Client {
     node: Arc<Node>,
     inbox: Arc<Inbox>,
+    /// Held while what the person authorised is changed.
+    books: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Client {
@@ -70,10 +81,29 @@ impl Client {
         Replies { node: &self.node, inbox: &self.inbox }
     }
 
+    /// Giving invoices to services that ask for one.
+    #[must_use]
+    pub fn invoices(&self) -> Invoices<'_> {
+        Invoices { node: &self.node, inbox: &self.inbox }
+    }
+
+    /// Whether what services ask for is fair.
+    #[must_use]
+    pub fn prices(&self) -> Prices<'_> {
+        Prices(&self.node)
+    }
+
+    /// Tickets: taking what services give, answering what they ask for.
+    #[cfg(feature = "cashu")]
+    #[must_use]
+    pub fn tickets<'a>(&'a self, wallet: &'a crate::cashu::TicketWallet) -> Tickets<'a> {
+        Tickets { client: self, wallet }
+    }
+
     /// Recurring payments.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(&self.node)
+        Subscriptions { node: &self.node, books: &self.books }
     }
 
     /// Public profiles.

@@ -8,6 +8,9 @@
 //!   Open ──valid subkey proof──▶ Open, the request goes to the new key too
 //! ```
 
+use std::time::Duration;
+
+use lightning_invoice::Currency as Network;
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +22,16 @@ use crate::identity::subkey;
 use crate::primitives::{ErrorCode, Millisats, RequestId, StreamId, Timestamp};
 use crate::protocol::auth::AuthResponse;
 use crate::protocol::envelope::{Opened, Refusal};
-use crate::protocol::invoice::InvoiceResponse;
-use crate::protocol::kinds;
+use crate::protocol::invoice::{InvoiceRequest, InvoiceResponse};
 use crate::protocol::subkey::{SubkeyPermission, SubkeyProof};
 use crate::protocol::subscription::{RecurringPaymentResponse, RecurringStatus};
 use crate::protocol::ticket::CashuResponse;
+use crate::protocol::{Currency, kinds};
+
+/// An invoice must be payable for this long, or until the end of the request.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+/// The clock of whoever made an invoice may be ahead of ours by this much.
+const CLOCK_SKEW: Duration = Duration::from_secs(600);
 
 /// A request that waits for its one answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +41,7 @@ pub struct Ask {
     /// What was asked.
     pub question: Question,
     /// The message as it is sent, JSON.
-    pub message: String,
+    pub message: Box<str>,
     /// When nobody will answer any more.
     pub expires_at: Timestamp,
 }
@@ -45,7 +53,7 @@ pub enum Question {
     /// Who are you? Answered by the challenge.
     Login {
         /// Random.
-        challenge: String,
+        challenge: Box<str>,
     },
     /// May I charge you regularly?
     Recurring {
@@ -58,6 +66,9 @@ pub enum Question {
         request_id: RequestId,
         /// The invoice must be for this much.
         amount: Millisats,
+        /// The network of our wallet, when it is known: the invoice must be of the same.
+        #[serde(default)]
+        network: Option<String>,
     },
     /// Give me a ticket.
     Cashu {
@@ -137,7 +148,7 @@ impl Ask {
         let Question::Login { challenge } = &self.question else {
             return Err(Refusal::Unexpected);
         };
-        if *challenge != answer.challenge {
+        if **challenge != *answer.challenge {
             return Err(Refusal::Unexpected);
         }
         self.check_open(now)?;
@@ -203,11 +214,19 @@ impl Ask {
         answer: InvoiceResponse,
         now: Timestamp,
     ) -> Result<Answered, Refusal> {
-        let Question::Invoice { request_id, amount } = &self.question else {
+        let Question::Invoice { request_id, amount, network } = &self.question else {
             return Err(Refusal::Unexpected);
         };
         self.check_answer(opened, request_id, &answer.request.inner.request_id, now)?;
-        let event = match check_invoice(&answer.invoice, *amount, now) {
+        let terms = Terms {
+            amount: *amount,
+            slack: self.slack(),
+            network: network.as_deref(),
+            // It has to be paid, and that takes a moment.
+            until: self.expires_at.min(now.saturating_add(SHORTEST_LIFE)),
+            now,
+        };
+        let event = match check_invoice(&answer.invoice, &terms) {
             Ok(payment_hash) => PortalEvent::InvoiceResponse {
                 invoice: answer.invoice,
                 payment_hash: Some(payment_hash),
@@ -278,10 +297,17 @@ impl Ask {
             recipients,
             mentions: self.peer.keys(),
             in_answer_to: None,
-            message: self.message.clone(),
+            message: self.message.to_string(),
             via: self.via(),
             track: false,
         }
+    }
+
+    /// How many millisatoshi an invoice may be off. Deployed wallets turn fiat into millisatoshi
+    /// with floating point, which is one off at round numbers.
+    fn slack(&self) -> u64 {
+        let request = serde_json::from_str::<InvoiceRequest>(&self.message);
+        u64::from(request.is_ok_and(|request| request.currency != Currency::Millisats))
     }
 
     fn check_open(&self, now: Timestamp) -> Result<(), Refusal> {
@@ -305,19 +331,45 @@ impl Ask {
     }
 }
 
-/// The payment hash, when the invoice is for exactly this amount and can still be paid.
-fn check_invoice(text: &str, amount: Millisats, now: Timestamp) -> Result<String, &'static str> {
+/// What an invoice that was asked for must be.
+struct Terms<'a> {
+    amount: Millisats,
+    /// How much it may be off.
+    slack: u64,
+    network: Option<&'a str>,
+    until: Timestamp,
+    now: Timestamp,
+}
+
+/// The payment hash, when the invoice is what was asked for.
+fn check_invoice(text: &str, terms: &Terms<'_>) -> Result<String, &'static str> {
     let invoice: lightning_invoice::Bolt11Invoice =
         text.parse().map_err(|_| "the answer is not a BOLT11 invoice")?;
     match invoice.amount_milli_satoshis() {
         None => return Err("the invoice has no amount"),
-        Some(msat) if msat != amount.as_u64() => {
+        Some(msat) if msat.abs_diff(terms.amount.as_u64()) > terms.slack => {
             return Err("the invoice is for another amount than was asked for");
         }
         Some(_) => {}
     }
-    if invoice.would_expire(std::time::Duration::from_secs(now.as_secs())) {
+    if invoice.would_expire(Duration::from_secs(terms.now.as_secs())) {
         return Err("the invoice has expired");
+    }
+    if invoice.would_expire(Duration::from_secs(terms.until.as_secs())) {
+        return Err("the invoice ends before it can be paid");
+    }
+    if invoice.duration_since_epoch().as_secs() > terms.now.saturating_add(CLOCK_SKEW).as_secs() {
+        return Err("the invoice is from the future");
+    }
+    let network = match invoice.currency() {
+        Network::Bitcoin => &["bitcoin", "mainnet"][..],
+        Network::BitcoinTestnet => &["testnet", "testnet3", "testnet4"],
+        Network::Regtest => &["regtest"],
+        Network::Simnet => &["simnet"],
+        Network::Signet => &["signet", "mutinynet"],
+    };
+    if terms.network.is_some_and(|ours| !network.contains(&ours)) {
+        return Err("the invoice is for another network than the wallet's");
     }
     Ok(invoice.payment_hash().to_string())
 }

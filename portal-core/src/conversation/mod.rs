@@ -16,6 +16,7 @@
 //! | [`handshake`] | service | a URL that is shown | the first person, or (static token) a revocation |
 //! | [`ask`] | service | a request to a person | the answer, or its deadline |
 //! | [`payment`] | service | a request for money | `paid` by the wallet, or a settled question |
+//! | [`refund`] | service | money that goes back | the wallet's word, or no invoice |
 //! | [`send`] | both | a message without an answer | the first relay that has it |
 //! | [`subscription`] | service | a confirmed recurring payment | a close |
 //! | [`answer`] | client | a request from a service | its deadline |
@@ -26,6 +27,7 @@ mod engine;
 pub mod handshake;
 pub mod payment;
 mod peer;
+pub mod refund;
 mod route;
 pub mod send;
 pub mod subscription;
@@ -37,7 +39,7 @@ pub use engine::{Engine, Limits, Role};
 pub use peer::Peer;
 
 use crate::event::PortalEvent;
-use crate::primitives::{StreamId, Timestamp};
+use crate::primitives::{Millisats, StreamId, Timestamp};
 use crate::protocol::envelope::Refusal;
 
 /// One open conversation.
@@ -50,6 +52,8 @@ pub enum Conversation {
     Ask(Box<ask::Ask>),
     /// Waits for the statuses of a payment, and for the money.
     Payment(Box<payment::Payment>),
+    /// Gives money back.
+    Refund(Box<refund::Refund>),
     /// Brings a message to a relay.
     Send(Box<send::Send>),
     /// Remembers who owns a subscription.
@@ -68,6 +72,7 @@ impl Conversation {
             Self::Handshake(_) => "handshake",
             Self::Ask(_) => "ask",
             Self::Payment(_) => "payment",
+            Self::Refund(_) => "refund",
             Self::Send(_) => "send",
             Self::Subscription(_) => "subscription",
             Self::Closes => "closes",
@@ -104,6 +109,30 @@ pub enum Change {
         index: u64,
         /// What happened.
         event: PortalEvent,
+    },
+    /// The money of a request has come.
+    Received {
+        /// The stream of the request.
+        stream: StreamId,
+        /// Who was asked.
+        main_key: PublicKey,
+        /// Its hash.
+        payment_hash: [u8; 32],
+        /// What came, as the wallet says.
+        amount: Millisats,
+        /// The request as it was sent, JSON.
+        request: String,
+    },
+    /// A refund was begun or has ended.
+    Refund {
+        /// Its own stream.
+        stream: StreamId,
+        /// The stream of the payment.
+        payment: StreamId,
+        /// How much.
+        amount: Millisats,
+        /// Where it stands.
+        state: refund::RefundState,
     },
     /// Something was learned about a peer.
     Learn(Peer),
@@ -147,6 +176,15 @@ pub enum Effect {
     Unwatch {
         /// Its hash.
         payment_hash: [u8; 32],
+    },
+    /// Pay this, and say how it ended ([`Engine::paid_out`]).
+    PayOut {
+        /// The stream it is for.
+        stream: StreamId,
+        /// BOLT11.
+        invoice: String,
+        /// Paid earlier than this, it was for something else.
+        since: Timestamp,
     },
     /// A request for the person is new, or has been withdrawn.
     Inbox {

@@ -40,7 +40,7 @@ pub struct Payment {
     /// Echoed by every status.
     pub request_id: RequestId,
     /// The message as it is sent, JSON.
-    pub message: String,
+    pub message: Box<str>,
     /// The invoice, when our wallet made it or knows it.
     pub watched: Option<WatchedInvoice>,
     /// When the request ends.
@@ -249,7 +249,7 @@ impl Payment {
             recipients,
             mentions: self.peer.keys(),
             in_answer_to: None,
-            message: self.message.clone(),
+            message: self.message.to_string(),
             via: self.via(),
             track: false,
         }

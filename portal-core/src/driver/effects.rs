@@ -14,6 +14,7 @@ use super::counters::Counters;
 use super::hub::Hub;
 use super::keys::ConversationKeys;
 use super::node::{InboxListener, NodeError};
+use super::payouts::Payout;
 use super::recent::Recent;
 use super::sent::Sent;
 use super::tasks::Tasks;
@@ -35,6 +36,9 @@ pub struct Work {
     pub order: Option<u64>,
     /// The idempotency key of what was opened, held until it is saved.
     pub claim: Option<ClaimGuard>,
+    /// Events of other streams that were saved with it: heard before whoever opened the
+    /// conversation goes on, so that they stay in order.
+    pub beside: Vec<Arc<StreamEvent>>,
     /// Whoever opened the conversation hears of it first.
     pub opened: Option<oneshot::Sender<Result<(), NodeError>>>,
     /// Events for listeners.
@@ -75,6 +79,7 @@ pub struct Effects {
     pub(super) pool: Arc<dyn RelayPool>,
     pub(super) policy: AddressPolicy,
     pub(super) watch: Option<mpsc::UnboundedSender<WatchCommand>>,
+    pub(super) payouts: Option<mpsc::UnboundedSender<Payout>>,
     pub(super) inbox: Option<Arc<dyn InboxListener>>,
     pub(super) addresses: Recent<String, Option<RelayAddress>>,
     /// Whether the policy allows an address that a stranger named: it says the same every time.
@@ -157,6 +162,7 @@ impl Effects {
                 listener.changed(stream, answer);
             }
         }
+        self.hub.deliver_all(&work.beside);
         if let Some(opened) = work.opened {
             // The caller may have gone; the conversation is open all the same.
             drop(opened.send(Ok(())));
@@ -178,6 +184,12 @@ impl Effects {
             }
             Effect::Unwatch { payment_hash } => {
                 self.tell_watch(WatchCommand::Unwatch { payment_hash });
+            }
+            Effect::PayOut { stream, invoice, since } => {
+                if let Some(payouts) = &self.payouts {
+                    // They end only with the node.
+                    drop(payouts.send(Payout { stream, invoice, since }));
+                }
             }
             Effect::Ended(stream) => self.hub.ended(stream),
             Effect::Ignored(reason) => self.counters.refuse(reason),

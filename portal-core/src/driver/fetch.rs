@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+use url::Url;
+
 use crate::identity::{Nip05Entry, Nip05Error, Nip05Name};
+use crate::payments::instructions::{Web, WebError};
 use crate::relay::{AddressError, AddressPolicy};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// LNURL servers make an invoice while we wait.
+const WEB_PATIENCE: Duration = Duration::from_secs(15);
 const MOST_BYTES: usize = 64 * 1024;
 
 /// Asks a domain who has a name (NIP-05).
@@ -16,14 +22,43 @@ const MOST_BYTES: usize = 64 * 1024;
 /// # Cancel safety
 /// Safe to drop.
 pub async fn nip05(policy: AddressPolicy, name: &Nip05Name) -> Result<Nip05Entry, FetchError> {
-    let url = name.well_known_url();
+    let body = get(policy, name.well_known_url(), PATIENCE).await?;
+    Ok(name.check(&body)?)
+}
+
+/// The web, as far as strangers may lead us: public addresses, or all of them when the operator
+/// has opened his network.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardedWeb(pub AddressPolicy);
+
+#[async_trait]
+impl Web for GuardedWeb {
+    async fn get(&self, url: &Url) -> Result<Vec<u8>, WebError> {
+        get(self.0, url, WEB_PATIENCE).await.map_err(|error| {
+            tracing::debug!(%error, "a payment instruction could not be followed");
+            match error {
+                FetchError::Address(AddressError::Unresolvable) | FetchError::Http { .. } => {
+                    WebError::Unreachable
+                }
+                FetchError::Address(_) => WebError::Forbidden,
+                FetchError::TooLong | FetchError::Nip05(_) => WebError::TooLong,
+            }
+        })
+    }
+
+    fn allows_plain(&self, host: &str) -> bool {
+        host.ends_with(".onion") || self.0 == AddressPolicy::Open
+    }
+}
+
+async fn get(policy: AddressPolicy, url: &Url, patience: Duration) -> Result<Vec<u8>, FetchError> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().unwrap_or(443);
     let failed = |source| FetchError::Http { host: host.clone(), source };
     // The connection goes to the addresses that were checked, not to what the name says later.
     let addresses = policy.resolve(&host, port).await?;
     let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(patience)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .resolve_to_addrs(&host, &addresses)
@@ -39,10 +74,10 @@ pub async fn nip05(policy: AddressPolicy, name: &Nip05Name) -> Result<Nip05Entry
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
         if body.len() > MOST_BYTES {
-            return Err(Nip05Error::TooLong.into());
+            return Err(FetchError::TooLong);
         }
     }
-    Ok(name.check(&body)?)
+    Ok(body)
 }
 
 /// Why a document could not be read.
@@ -54,6 +89,9 @@ pub enum FetchError {
     /// It is not the document that was asked for.
     #[error(transparent)]
     Nip05(#[from] Nip05Error),
+    /// It is longer than any document that we read.
+    #[error("the document is longer than {MOST_BYTES} bytes")]
+    TooLong,
     /// The host did not give it.
     #[error("{host} cannot be asked")]
     Http {

@@ -2,13 +2,12 @@
 //! once; a listener that joins late gets the log first.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use smallvec::SmallVec;
 
 use crate::event::StreamEvent;
 use crate::primitives::StreamId;
-use crate::storage::{StorageError, Store};
+use crate::storage::{StorageError, Store, Write};
 
 /// Receives the events of the streams it is attached to.
 ///
@@ -32,7 +31,10 @@ pub struct Hub {
 }
 
 /// Most streams have one listener, and there may be very many streams.
-type Attachments = SmallVec<[Attachment; 1]>;
+enum Attachments {
+    One(Attachment),
+    Many(Vec<Attachment>),
+}
 
 struct Attachment {
     sink: Arc<dyn EventSink>,
@@ -50,8 +52,7 @@ struct Held {
 impl Hub {
     /// Attaches a listener to a stream that has no events yet.
     pub fn attach_new(&self, stream: StreamId, sink: Arc<dyn EventSink>) {
-        let attachment = Attachment { sink, next: 0, held: None };
-        self.lock().entry(stream).or_default().push(attachment);
+        self.add(stream, Attachment { sink, next: 0, held: None });
     }
 
     /// Attaches a listener: the log after `after` first, then what happens.
@@ -70,7 +71,7 @@ impl Hub {
     ) -> Result<(), StorageError> {
         let next = after.map_or(0, |after| after.saturating_add(1));
         let attachment = Attachment { sink: sink.clone(), next, held: Some(Box::default()) };
-        self.lock().entry(stream).or_default().push(attachment);
+        self.add(stream, attachment);
         let joining = Joining { hub: self, stream, sink: &sink };
         // First whether it is open, then the log: when it had ended the log has the end; when it
         // had not, what ends it is held here or delivered later.
@@ -85,10 +86,11 @@ impl Hub {
         let mut streams = self.lock();
         let Some(attachments) = streams.get_mut(&stream) else { return open.map(|_| ()) };
         let position = attachments
+            .as_slice()
             .iter()
             .position(|other| Arc::ptr_eq(&other.sink, &sink) && other.held.is_some());
         if let Some(position) = position {
-            let attachment = &mut attachments[position];
+            let attachment = &mut attachments.as_mut_slice()[position];
             let held = attachment.held.take().unwrap_or_default();
             let keep = match &open {
                 Ok((Some(next), open)) => {
@@ -157,6 +159,26 @@ impl Hub {
         }
     }
 
+    /// The events that a batch appends.
+    #[must_use]
+    pub fn events_in(batch: &[Write]) -> Vec<Arc<StreamEvent>> {
+        let appended = batch.iter().filter_map(|write| match write {
+            Write::Append(event) => Some(Arc::new(event.clone())),
+            _ => None,
+        });
+        appended.collect()
+    }
+
+    /// These became durable, in this order. One that is final ends its stream.
+    pub fn deliver_all(&self, events: &[Arc<StreamEvent>]) {
+        for event in events {
+            self.deliver(event);
+            if event.body.is_final() {
+                self.ended(event.stream);
+            }
+        }
+    }
+
     /// Nothing more will happen on a stream.
     pub fn ended(&self, stream: StreamId) {
         let mut streams = self.lock();
@@ -189,6 +211,15 @@ impl Hub {
         self.lock().is_empty()
     }
 
+    fn add(&self, stream: StreamId, attachment: Attachment) {
+        match self.lock().entry(stream) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Attachments::One(attachment));
+            }
+            Entry::Occupied(mut occupied) => occupied.get_mut().push(attachment),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Attachments>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,6 +241,56 @@ impl Drop for Joining<'_> {
             if attachments.is_empty() {
                 streams.remove(&self.stream);
             }
+        }
+    }
+}
+
+impl Attachments {
+    fn as_slice(&self) -> &[Attachment] {
+        match self {
+            Self::One(attachment) => std::slice::from_ref(attachment),
+            Self::Many(attachments) => attachments,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Attachment] {
+        match self {
+            Self::One(attachment) => std::slice::from_mut(attachment),
+            Self::Many(attachments) => attachments,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    fn push(&mut self, attachment: Attachment) {
+        let mut all = self.take_all();
+        all.push(attachment);
+        *self = Self::Many(all);
+    }
+
+    fn swap_remove(&mut self, position: usize) {
+        let mut all = self.take_all();
+        all.swap_remove(position);
+        *self = Self::Many(all);
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&mut Attachment) -> bool) {
+        match self {
+            Self::One(attachment) => {
+                if !keep(attachment) {
+                    *self = Self::Many(Vec::new());
+                }
+            }
+            Self::Many(attachments) => attachments.retain_mut(keep),
+        }
+    }
+
+    fn take_all(&mut self) -> Vec<Attachment> {
+        match std::mem::replace(self, Self::Many(Vec::new())) {
+            Self::One(attachment) => vec![attachment],
+            Self::Many(attachments) => attachments,
         }
     }
 }
@@ -247,8 +328,8 @@ mod tests {
     use super::*;
     use crate::event::PortalEvent;
     use crate::primitives::ErrorCode;
+    use crate::storage::ConversationRecord;
     use crate::storage::memory::MemoryStore;
-    use crate::storage::{ConversationRecord, Write};
 
     const STREAM: StreamId = StreamId::from_uuid(uuid::Uuid::from_u128(1));
 

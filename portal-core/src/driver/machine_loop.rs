@@ -16,17 +16,19 @@ use super::recent::Recent;
 use super::tasks::Tasks;
 use crate::conversation::answer::{Answer, Reply};
 use crate::conversation::handshake::Handshake;
+use crate::conversation::refund::PaidOut;
 use crate::conversation::{Change, Conversation, Effect, Engine, Outgoing, Peer, Saved, Step, Via};
 use crate::env::Env;
 use crate::event::StreamEvent;
 use crate::identity::LocalKey;
-use crate::primitives::{StreamId, Timestamp};
+use crate::primitives::{Millisats, StreamId, Timestamp};
 use crate::protocol::envelope::{Opened, Refusal};
 use crate::protocol::kinds;
 use crate::protocol::subkey::SubkeyProof;
 use crate::relay::RelayAddress;
 use crate::storage::{
-    ConversationRecord, IdempotencyRecord, PeerRecord, StorageError, Store, Write,
+    ConversationRecord, IdempotencyRecord, PeerRecord, ReceivedRecord, RefundRecord, StorageError,
+    Store, Write,
 };
 
 /// Deadlines are looked at this often at least, so that a clock that was set is noticed.
@@ -82,9 +84,11 @@ pub enum Job {
     /// The app is done with a request.
     Handled { stream: StreamId, done: oneshot::Sender<Result<(), NodeError>> },
     /// The wallet has the money.
-    Settled { payment_hash: [u8; 32], preimage: Option<String> },
+    Settled { payment_hash: [u8; 32], preimage: Option<String>, amount: Millisats },
     /// The wallet says it has not.
     Unsettled { payment_hash: [u8; 32], at: Timestamp },
+    /// Paying for a stream has ended.
+    PaidOut { stream: StreamId, outcome: PaidOut },
     /// A relay is connected, for the first time or again.
     RelayConnected { relay: RelayAddress, first: bool },
     /// A relay answered.
@@ -109,6 +113,8 @@ pub struct OpenJob {
     pub claim: Option<ClaimGuard>,
     /// Hears everything from the start.
     pub attach: Option<Arc<dyn EventSink>>,
+    /// Saved with it.
+    pub beside: Vec<Write>,
     /// Told when it is durable.
     pub done: Option<oneshot::Sender<Result<(), NodeError>>>,
 }
@@ -217,8 +223,12 @@ impl MachineLoop {
                 let step = self.engine.handled(stream);
                 self.carry_out(step, Some(done));
             }
-            Job::Settled { payment_hash, preimage } => {
-                let step = self.engine.settled(payment_hash, preimage.as_deref());
+            Job::Settled { payment_hash, preimage, amount } => {
+                let step = self.engine.settled(payment_hash, preimage.as_deref(), amount);
+                self.carry_out(step, None);
+            }
+            Job::PaidOut { stream, outcome } => {
+                let step = self.engine.paid_out(stream, outcome);
                 self.carry_out(step, None);
             }
             Job::Unsettled { payment_hash, at } => {
@@ -311,6 +321,8 @@ impl MachineLoop {
         let step = self.engine.open(open.stream, open.conversation);
         let (mut batch, mut work) = self.translate(step);
         batch.extend(open.idempotency.map(Write::PutIdempotency));
+        work.beside = Hub::events_in(&open.beside);
+        batch.extend(open.beside);
         work.opened = open.done;
         work.claim = open.claim;
         self.commit(batch, work, Some(open.stream));
@@ -419,6 +431,16 @@ impl MachineLoop {
                     let event = StreamEvent { stream, index, at_millis, body: event };
                     work.events.push(Arc::new(event.clone()));
                     Write::Append(event)
+                }
+                Change::Received { stream, main_key, payment_hash, amount, request } => {
+                    let at = self.env.now();
+                    let came =
+                        ReceivedRecord { stream, main_key, payment_hash, amount, request, at };
+                    Write::PutReceived(came)
+                }
+                Change::Refund { stream, payment, amount, state } => {
+                    let at = self.env.now();
+                    Write::PutRefund(RefundRecord { stream, payment, amount, state, at })
                 }
                 Change::Learn(peer) => Write::PutPeer(self.learn(peer)),
             });

@@ -22,6 +22,7 @@ mod inbox;
 mod keys;
 mod machine_loop;
 mod node;
+mod payouts;
 mod queries;
 mod recent;
 mod seen;
@@ -31,7 +32,7 @@ mod watch;
 
 pub use claims::{Claim, ClaimGuard, Claims};
 pub use counters::Counters;
-pub use fetch::{FetchError, nip05};
+pub use fetch::{FetchError, GuardedWeb, nip05};
 pub use hub::{EventSink, Hub};
 pub use node::{
     Connector, FirstUse, InboxListener, Node, NodeError, NodeOptions, Opening, PublicDelivery,

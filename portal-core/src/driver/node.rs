@@ -16,6 +16,7 @@ use super::hub::{EventSink, Hub};
 use super::inbox::{Acceptance, FRESHNESS, Inbox};
 use super::keys::ConversationKeys;
 use super::machine_loop::{Job, MachineLoop, OpenJob};
+use super::payouts;
 use super::queries::{ProfileAnswer, Queries};
 use super::recent::Recent;
 use super::seen::Seen;
@@ -27,12 +28,14 @@ use crate::conversation::handshake::Handshake;
 use crate::conversation::{Conversation, Engine, Limits, Peer, Role};
 use crate::env::Env;
 use crate::identity::LocalKey;
+use crate::payments::{PayPolicy, Payer};
 use crate::primitives::StreamId;
 use crate::protocol::envelope::{Header, MAX_PLAINTEXT_BYTES, sign};
 use crate::protocol::kinds;
+use crate::rates::RateDesk;
 use crate::relay::nostr::{NostrRelays, RelayOptions};
 use crate::relay::{AddressPolicy, Publication, RelayAddress, RelayPool, RelaySink, Targets};
-use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store};
+use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store, Write};
 use crate::wallet::LightningWallet;
 
 /// How long relays may take to accept a public event.
@@ -86,6 +89,10 @@ pub struct NodeOptions {
     pub store: Arc<dyn Store>,
     /// The authority on money.
     pub wallet: Option<Arc<dyn LightningWallet>>,
+    /// Within which bounds it pays.
+    pub policy_of_payments: PayPolicy,
+    /// What prices fiat amounts.
+    pub rates: Option<Arc<RateDesk>>,
     /// Hears of requests, on the client's side.
     pub inbox: Option<Arc<dyn InboxListener>>,
 }
@@ -100,6 +107,8 @@ pub struct Opening {
     pub idempotency: Option<FirstUse>,
     /// Hears everything from the start.
     pub attach: Option<Arc<dyn EventSink>>,
+    /// Saved in the same batch: all of it or nothing. Listeners hear of the events in it.
+    pub beside: Vec<Write>,
 }
 
 /// The first use of an idempotency key.
@@ -118,7 +127,7 @@ impl Opening {
     /// A conversation on a new stream, with nobody listening yet.
     #[must_use]
     pub const fn of(conversation: Conversation) -> Self {
-        Self { conversation, stream: None, idempotency: None, attach: None }
+        Self { conversation, stream: None, idempotency: None, attach: None, beside: Vec::new() }
     }
 }
 
@@ -150,6 +159,8 @@ pub struct Node {
     pool: Arc<dyn RelayPool>,
     store: Arc<dyn Store>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    payer: Option<Arc<Payer>>,
+    rates: Option<Arc<RateDesk>>,
     hub: Arc<Hub>,
     claims: Claims,
     counters: Arc<Counters>,
@@ -168,8 +179,20 @@ impl Node {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(options: NodeOptions, handle: Handle) -> Result<Arc<Self>, NodeError> {
-        let NodeOptions { env, key, role, limits, relays, connector, policy, store, wallet, inbox } =
-            options;
+        let NodeOptions {
+            env,
+            key,
+            role,
+            limits,
+            relays,
+            connector,
+            policy,
+            store,
+            wallet,
+            policy_of_payments,
+            rates,
+            inbox,
+        } = options;
         let tasks = Tasks::new(handle);
         let (jobs, job_queue) = mpsc::unbounded_channel();
         let (work, work_queue) = mpsc::unbounded_channel();
@@ -205,6 +228,11 @@ impl Node {
         let watch = wallet
             .as_ref()
             .map(|wallet| watch::start(&tasks, wallet.clone(), env.clone(), jobs.clone()));
+        let payer = wallet.as_ref().map(|wallet| {
+            let (store, wallet) = (store.clone(), wallet.clone());
+            Arc::new(Payer::new(env.clone(), store, wallet, policy_of_payments))
+        });
+        let payouts = payer.as_ref().map(|payer| payouts::start(&tasks, payer, jobs.clone()));
         let effects = Effects {
             env: env.clone(),
             local: key.clone(),
@@ -215,6 +243,7 @@ impl Node {
             pool: pool.clone(),
             policy,
             watch,
+            payouts,
             inbox,
             addresses: Recent::new(4096),
             allowed: Recent::new(4096),
@@ -252,6 +281,8 @@ impl Node {
             pool,
             store,
             wallet,
+            payer,
+            rates,
             hub,
             claims: Claims::default(),
             counters,
@@ -306,6 +337,18 @@ impl Node {
     #[must_use]
     pub const fn wallet(&self) -> Option<&Arc<dyn LightningWallet>> {
         self.wallet.as_ref()
+    }
+
+    /// Whoever pays from the wallet, when there is one.
+    #[must_use]
+    pub const fn payer(&self) -> Option<&Arc<Payer>> {
+        self.payer.as_ref()
+    }
+
+    /// What prices fiat amounts, when there is something.
+    #[must_use]
+    pub fn rates(&self) -> Option<&RateDesk> {
+        self.rates.as_deref()
     }
 
     /// The listeners.
@@ -545,6 +588,7 @@ impl Node {
         let message = match &opening.conversation {
             Conversation::Ask(ask) => ask.message.len(),
             Conversation::Payment(payment) => payment.message.len(),
+            Conversation::Refund(refund) => refund.ask.message.len(),
             Conversation::Send(send) => send.message.len(),
             _ => 0,
         };
@@ -565,6 +609,7 @@ impl Node {
             idempotency,
             claim,
             attach: opening.attach,
+            beside: opening.beside,
             done,
         })
     }

@@ -5,7 +5,7 @@
 //! and in a sweep at an interval that depends on whether the wallet notifies. A wallet that errs
 //! is asked again; it never ends a payment.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::machine_loop::Job;
 use super::tasks::Tasks;
 use crate::env::Env;
-use crate::payments::sweep::{self, Sweep};
+use crate::payments::sweep::{self, Lists, Open, Sweep};
 use crate::primitives::Timestamp;
 use crate::wallet::{
     Direction, LightningWallet, ListPayments, PaymentHash, PaymentState, WalletError, WalletEvent,
@@ -40,7 +40,7 @@ struct Watch {
     wallet: Arc<dyn LightningWallet>,
     env: Env,
     jobs: mpsc::UnboundedSender<Job>,
-    open: Mutex<Open>,
+    state: Mutex<State>,
     wake: Notify,
 }
 
@@ -62,17 +62,19 @@ impl Look {
             WalletError::Refused { .. }
             | WalletError::Unsupported { .. }
             | WalletError::BadAnswer { .. }
-            | WalletError::BadRequest { .. } => Self::Erred,
+            | WalletError::BadRequest { .. }
+            | WalletError::MaySpend => Self::Erred,
         }
     }
 }
 
 #[derive(Default)]
-struct Open {
-    since: HashMap<[u8; 32], Timestamp>,
+struct State {
+    open: Open,
     urgent: HashSet<[u8; 32]>,
     sweep_now: bool,
     notifies: bool,
+    lists: Lists,
 }
 
 /// Starts watching.
@@ -83,7 +85,7 @@ pub fn start(
     jobs: mpsc::UnboundedSender<Job>,
 ) -> mpsc::UnboundedSender<WatchCommand> {
     let (sender, mut commands) = mpsc::unbounded_channel();
-    let watch = Arc::new(Watch { wallet, env, jobs, open: Mutex::default(), wake: Notify::new() });
+    let watch = Arc::new(Watch { wallet, env, jobs, state: Mutex::default(), wake: Notify::new() });
     let listener = watch.clone();
     let stop = tasks.clone();
     // Before the task runs: what the wallet says from now on is not missed.
@@ -113,30 +115,36 @@ pub fn start(
 
 impl Watch {
     fn command(&self, command: WatchCommand) {
-        let mut open = self.lock();
+        let mut state = self.lock();
         match command {
             WatchCommand::Watch { payment_hash, since, now } => {
-                let first = open.since.is_empty();
-                open.since.insert(payment_hash, since);
+                let first = state.open.is_empty();
+                if !state.open.contains(&payment_hash) {
+                    state.open.insert(payment_hash, since);
+                }
                 if now {
-                    open.urgent.insert(payment_hash);
+                    state.urgent.insert(payment_hash);
                 }
                 if now || first {
                     self.wake.notify_one();
                 }
             }
             WatchCommand::Unwatch { payment_hash } => {
-                open.since.remove(&payment_hash);
-                open.urgent.remove(&payment_hash);
+                state.open.remove(&payment_hash);
+                state.urgent.remove(&payment_hash);
             }
         }
     }
 
     fn hear(&self, event: &WalletEvent) {
         match event {
-            WalletEvent::Settled(payment) => self.report(payment),
+            WalletEvent::Settled(payment) => {
+                self.report(payment);
+            }
             WalletEvent::Reconnected => {
-                self.lock().sweep_now = true;
+                let mut state = self.lock();
+                state.sweep_now = true;
+                state.open.look_deep();
                 self.wake.notify_one();
             }
             WalletEvent::Disconnected => {}
@@ -149,7 +157,7 @@ impl Watch {
         let mut asked_info = false;
         let mut sweep_at = Instant::now();
         loop {
-            if self.lock().since.is_empty() {
+            if self.lock().open.is_empty() {
                 self.wake.notified().await;
                 sweep_at = Instant::now();
                 continue;
@@ -160,6 +168,7 @@ impl Watch {
                 self.lock().notifies = info.notifies;
                 asked_info = true;
             }
+            let began = Instant::now();
             // One claim is a reason to look at one payment, not at all of them.
             let mut told = self.urgent().await;
             let due = Instant::now() >= sweep_at || std::mem::take(&mut self.lock().sweep_now);
@@ -168,7 +177,12 @@ impl Watch {
             }
             failures = if told == Look::Told { 0 } else { failures.saturating_add(1) };
             if due || failures > 0 {
-                sweep_at = Instant::now() + sweep::pause(self.lock().notifies, failures);
+                let (notifies, lists) = {
+                    let state = self.lock();
+                    (state.notifies, state.lists)
+                };
+                sweep_at =
+                    Instant::now() + sweep::pause(notifies, failures, lists, began.elapsed());
             }
             // Woken early by whatever is urgent.
             if tokio::time::timeout_at(sweep_at, self.wake.notified()).await.is_ok() && failures > 0
@@ -196,9 +210,9 @@ impl Watch {
                     failure => failure,
                 });
             }
-            let mut open = self.lock();
-            if open.since.contains_key(&payment_hash) {
-                open.urgent.insert(payment_hash);
+            let mut state = self.lock();
+            if state.open.contains(&payment_hash) {
+                state.urgent.insert(payment_hash);
             }
         }
         worst
@@ -208,6 +222,11 @@ impl Watch {
         let at = self.env.now();
         let look = self.wallet.lookup(PaymentHash(payment_hash));
         match tokio::time::timeout(PATIENCE, look).await {
+            // An answer about something else says nothing about this one.
+            Ok(Ok(Some(payment))) if payment.payment_hash.0 != payment_hash => {
+                tracing::warn!("the wallet answered for another payment than it was asked about");
+                Look::Erred
+            }
             Ok(Ok(Some(payment))) if matches!(payment.state, PaymentState::Settled { .. }) => {
                 self.report(&payment);
                 Look::Told
@@ -226,54 +245,94 @@ impl Watch {
 
     /// Looks at everything open.
     async fn sweep(&self) -> Look {
-        let plan = sweep::plan(&self.lock().since);
-        match plan {
-            Sweep::Nothing => Look::Told,
-            Sweep::Each(hashes) => self.each(hashes).await,
-            Sweep::List { since } => match self.list(since).await {
-                // A wallet need not be able to list.
-                Look::Erred => {
-                    let all: Vec<_> = self.lock().since.keys().copied().collect();
-                    self.each(all).await
+        loop {
+            let (plan, lists) = {
+                let mut state = self.lock();
+                let lists = state.lists;
+                (state.open.plan(lists), lists)
+            };
+            let (told, instead) = match plan {
+                Sweep::Nothing => return Look::Told,
+                Sweep::Each(hashes) => return self.each(hashes).await,
+                Sweep::Settled { since } => {
+                    (self.list(since, true).await, (lists, Lists::Invoices))
                 }
-                told => told,
-            },
+                Sweep::Made { since } => (self.list(since, false).await, (lists, Lists::Nothing)),
+            };
+            match told {
+                Listed::Cannot => {
+                    let mut state = self.lock();
+                    if state.lists == instead.0 {
+                        state.lists = instead.1;
+                    }
+                }
+                Listed::Look(Look::Erred) => {
+                    // A list that fails does not keep the payments from being looked at.
+                    let some = self.lock().open.plan(Lists::Nothing);
+                    let Sweep::Each(some) = some else { return Look::Erred };
+                    return self.each(some).await.max(Look::Erred);
+                }
+                Listed::Look(told) => {
+                    if told == Look::Silent {
+                        self.lock().open.look_deep();
+                    }
+                    return told;
+                }
+            }
         }
     }
 
-    async fn list(&self, since: Timestamp) -> Look {
+    async fn list(&self, since: Timestamp, by_settlement: bool) -> Listed {
+        let limit = if by_settlement { sweep::LARGE_PAGE } else { sweep::PAGE };
+        let mut newest = None;
         for page in 0..sweep::MOST_PAGES {
             let query = ListPayments {
                 since,
                 direction: Some(Direction::Incoming),
-                offset: page.saturating_mul(sweep::PAGE),
-                limit: sweep::PAGE,
+                offset: page.saturating_mul(limit),
+                limit,
             };
-            match tokio::time::timeout(PATIENCE, self.wallet.list(query)).await {
+            let listing = match by_settlement {
+                true => self.wallet.list_settled(query),
+                false => self.wallet.list(query),
+            };
+            match tokio::time::timeout(PATIENCE, listing).await {
                 Ok(Ok(payments)) => {
-                    payments.iter().for_each(|payment| self.report(payment));
-                    if payments.len() < usize::try_from(sweep::PAGE).unwrap_or(usize::MAX) {
-                        return Look::Told;
+                    for payment in &payments {
+                        newest = newest.max(self.report(payment));
+                    }
+                    if payments.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+                        if let Some(newest) = newest {
+                            self.lock().open.saw(newest);
+                        }
+                        return Listed::Look(Look::Told);
                     }
                 }
+                Ok(Err(WalletError::Unsupported { .. })) => return Listed::Cannot,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "the wallet could not list payments");
-                    return Look::of(&error);
+                    return Listed::Look(Look::of(&error));
                 }
-                Err(_) => return Look::Silent,
+                Err(_) => return Listed::Look(Look::Silent),
             }
         }
-        Look::Told
+        // What is beyond has its turn one by one.
+        let some = self.lock().open.plan(Lists::Nothing);
+        match some {
+            Sweep::Each(some) => Listed::Look(self.each(some).await),
+            _ => Listed::Look(Look::Told),
+        }
     }
 
-    /// Passes a settled payment on if it is one that is watched.
-    fn report(&self, payment: &WalletPayment) {
-        let PaymentState::Settled { preimage, .. } = &payment.state else { return };
+    /// Passes a settled payment on if it is one that is watched. When it settled, if it did.
+    fn report(&self, payment: &WalletPayment) -> Option<Timestamp> {
+        let PaymentState::Settled { preimage, at } = &payment.state else { return None };
+        if payment.direction != Direction::Incoming {
+            return None;
+        }
         let payment_hash = payment.payment_hash.0;
-        if payment.direction != Direction::Incoming
-            || !self.lock().since.contains_key(&payment_hash)
-        {
-            return;
+        if !self.lock().open.contains(&payment_hash) {
+            return Some(*at);
         }
         // That there is money is the wallet's word; the preimage is checked.
         let fits = |preimage: &[u8; 32]| Sha256::digest(preimage).as_slice() == payment_hash;
@@ -281,7 +340,8 @@ impl Watch {
         if preimage.is_none() {
             tracing::warn!("the wallet showed no preimage that fits a payment it has");
         }
-        self.send(Job::Settled { payment_hash, preimage });
+        self.send(Job::Settled { payment_hash, preimage, amount: payment.amount });
+        Some(*at)
     }
 
     fn send(&self, job: Job) {
@@ -289,7 +349,15 @@ impl Watch {
         drop(self.jobs.send(job));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What came of asking for a list.
+enum Listed {
+    /// It was asked.
+    Look(Look),
+    /// The wallet does not list like that.
+    Cannot,
 }

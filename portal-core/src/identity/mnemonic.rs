@@ -83,6 +83,14 @@ impl Mnemonic {
         self.derive(&CASHU_PATH)
     }
 
+    /// The seed of BIP-39, without a passphrase: 64 bytes.
+    #[must_use]
+    pub fn seed(&self) -> Secret<[u8; 64]> {
+        let mnemonic = bip39::Mnemonic::parse_in_normalized(Language::English, self.words.expose())
+            .expect("checked when it was made");
+        Secret::new(mnemonic.to_seed_normalized(""))
+    }
+
     /// The private key at a BIP-32 path.
     fn derive(&self, path: &[u32]) -> Result<Secret<[u8; 32]>, MnemonicError> {
         let mnemonic = bip39::Mnemonic::parse_in_normalized(Language::English, self.words.expose())

@@ -115,8 +115,38 @@ error_codes! {
     InsufficientFunds = 504, "insufficient_funds", false;
     /// The wallet cannot do this.
     WalletUnsupported = 505, "wallet_unsupported", false;
+    /// The fees would be more than is allowed, or the wallet cannot keep them within it.
+    FeeTooHigh = 507, "fee_too_high", false;
+    /// A limit on spending is reached; it opens again with time.
+    SpendingLimit = 508, "spending_limit", true;
+    /// The payment was not paid, or there is less left of it than would be given back.
+    NotRefundable = 509, "not_refundable", false;
     /// No source quotes the currency.
     RateUnavailable = 510, "rate_unavailable", true;
+    /// The host behind an LNURL or a Lightning address does not answer, or not by the rules.
+    RecipientFailed = 520, "recipient_failed", true;
+    /// The token is of another mint or unit, or worth something else, than was asked for.
+    WrongTicket = 540, "wrong_ticket", false;
+    /// The token is spent.
+    TicketSpent = 541, "ticket_spent", false;
+    /// The mint is still busy with the token, or its answer was lost; ask again.
+    TicketPending = 542, "ticket_pending", true;
+    /// The token is locked to another key.
+    TicketLocked = 543, "ticket_locked", false;
+    /// The token has expired.
+    TicketExpired = 544, "ticket_expired", false;
+    /// Tickets of this unit cannot be passed on.
+    NotTransferable = 545, "not_transferable", false;
+    /// The mint cannot be reached.
+    MintUnreachable = 550, "mint_unreachable", true;
+    /// The mint refuses.
+    MintRefused = 551, "mint_refused", false;
+    /// The mint's answer is not what its keys or the protocol allow.
+    MintMisbehaved = 552, "mint_misbehaved", false;
+    /// The mint wants another token to let us in.
+    MintUnauthorized = 553, "mint_unauthorized", false;
+    /// The mint does not have this unit, or does not offer this.
+    MintUnsupported = 554, "mint_unsupported", false;
     /// The key is encrypted and the password is missing or wrong.
     KeyLocked = 600, "key_locked", false;
     /// Only the main key may do this, and this node runs on a subkey.

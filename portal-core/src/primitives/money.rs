@@ -88,7 +88,23 @@ impl CurrencyCode {
     pub const fn exponent(self) -> u8 {
         self.exponent
     }
+
+    /// Whether it is a currency: one that ISO 4217 lists as in use, or the Iranian toman (`IRT`),
+    /// in which prices there are written.
+    #[must_use]
+    pub fn is_listed(self) -> bool {
+        LISTED.split_ascii_whitespace().any(|code| code.as_bytes() == self.letters)
+    }
 }
+
+const LISTED: &str = "
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
+    BZD CAD CDF CHF CLF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL
+    GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR IRT ISK JMD JOD JPY KES KGS KHR KMF
+    KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR
+    MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG
+    SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYI
+    UYU UYW UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG";
 
 impl fmt::Display for CurrencyCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,6 +190,9 @@ pub enum MoneyError {
     /// The amount does not fit 64 bits.
     #[error("the amount is too large")]
     Overflow,
+    /// The amount comes to less than a millisatoshi.
+    #[error("the amount is less than a millisatoshi")]
+    TooSmall,
 }
 
 #[cfg(test)]
@@ -207,6 +226,28 @@ mod tests {
         );
         for bad in ["millisats", "eur", "EURO", "", "€"] {
             assert!(CurrencyCode::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn minor_units_are_those_of_iso_4217() {
+        let exponent = |code| {
+            let currency = CurrencyCode::parse(code).expect("known form");
+            assert!(currency.is_listed(), "{code}");
+            currency.exponent()
+        };
+        for code in ["EUR", "USD", "RON", "ARS", "IRR", "MGA", "MRU", "HUF", "IDR", "COP"] {
+            assert_eq!(exponent(code), 2, "{code}");
+        }
+        for code in ["JPY", "KRW", "VND", "CLP", "ISK", "XAF", "XOF", "XPF", "UGX", "PYG", "UYI"] {
+            assert_eq!(exponent(code), 0, "{code}");
+        }
+        for code in ["KWD", "BHD", "OMR", "JOD", "TND", "IQD", "LYD"] {
+            assert_eq!(exponent(code), 3, "{code}");
+        }
+        assert_eq!(exponent("CLF"), 4);
+        for code in ["BTC", "ETH", "SAT", "XAU", "ABC", "VEF", "ZZZ"] {
+            assert!(!CurrencyCode::parse(code).expect("known form").is_listed(), "{code}");
         }
     }
 

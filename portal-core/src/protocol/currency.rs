@@ -47,7 +47,8 @@ impl<'de> Deserialize<'de> for Currency {
 /// The rate a fiat amount was turned into millisatoshi with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExchangeRate {
-    /// Fiat units per bitcoin. For display: no sum is made with it.
+    /// Fiat units per bitcoin. No sum is made with the floating point number: what is computed
+    /// is computed with its decimal form, [`Price`](crate::rates::Price).
     pub rate: f64,
     /// Who quoted it, for example `kraken`.
     pub source: String,

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::schedule::{ChargeOptions, Schedule};
 use super::{Service, subscriptions};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::LocalKey;
+use crate::payments::PayPolicy;
+use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
@@ -28,9 +31,12 @@ pub struct ServiceBuilder {
     relays: Vec<RelayAddress>,
     store: Option<Arc<dyn Store>>,
     wallet: Option<Arc<dyn LightningWallet>>,
+    rates: Option<Arc<RateDesk>>,
     allow_private: bool,
     connector: Option<Connector>,
     retention: Duration,
+    charges: Option<ChargeOptions>,
+    payments: PayPolicy,
 }
 
 impl ServiceBuilder {
@@ -41,9 +47,12 @@ impl ServiceBuilder {
             relays: Vec::new(),
             store: None,
             wallet: None,
+            rates: None,
             allow_private: false,
             connector: None,
             retention: RETENTION,
+            charges: None,
+            payments: PayPolicy::default(),
         }
     }
 
@@ -82,6 +91,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// What prices amounts in fiat currencies. Without it they are refused.
+    #[must_use]
+    pub fn rates(mut self, rates: Arc<RateDesk>) -> Self {
+        self.rates = Some(rates);
+        self
+    }
+
     /// Another relay pool than WebSocket connections.
     #[must_use]
     pub fn connector(mut self, connector: Connector) -> Self {
@@ -93,6 +109,20 @@ impl ServiceBuilder {
     #[must_use]
     pub const fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Charges subscriptions by a schedule; without this a merchant runs their own.
+    #[must_use]
+    pub fn charge_subscriptions(mut self, options: ChargeOptions) -> Self {
+        self.charges = Some(options);
+        self
+    }
+
+    /// Within which bounds it pays: fees, spending in a day and on one recipient.
+    #[must_use]
+    pub const fn payment_policy(mut self, policy: PayPolicy) -> Self {
+        self.payments = policy;
         self
     }
 
@@ -121,13 +151,15 @@ impl ServiceBuilder {
             policy,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             wallet: self.wallet,
+            policy_of_payments: self.payments,
+            rates: self.rates,
             inbox: None,
         };
         let node = Node::start(options, handle).await?;
         subscriptions::listen_for_closes(&node).await?;
-        super::payments::reconcile_later(&node);
         prune_regularly(&node, self.retention);
-        Ok(Service { node })
+        let schedule = Arc::new(Schedule::start(&node, self.charges));
+        Ok(Service { node, schedule })
     }
 }
 

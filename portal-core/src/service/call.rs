@@ -9,6 +9,7 @@ use crate::conversation::{Conversation, Peer};
 use crate::driver::{Claim, FirstUse, Node, Opening};
 use crate::error::Error;
 use crate::primitives::StreamId;
+use crate::storage::Write;
 
 /// How a call that opens a stream is made. The default has no extras.
 #[derive(Clone, Default)]
@@ -64,6 +65,15 @@ impl Recipient {
     }
 }
 
+/// What is saved with a new stream, or not at all.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// The stream, when it is known beforehand.
+    pub stream: Option<StreamId>,
+    /// The rest of the batch.
+    pub writes: Vec<Write>,
+}
+
 impl Call {
     /// Opens the conversation that `make` prepares, unless the idempotency key was used before.
     pub(super) async fn open<F>(
@@ -74,8 +84,21 @@ impl Call {
     where
         F: Future<Output = Result<Conversation, Error>>,
     {
+        self.open_beside(node, Beside::default(), make).await
+    }
+
+    /// The same with something that is saved in the same batch.
+    pub(super) async fn open_beside<F>(
+        self,
+        node: &Node,
+        beside: Beside,
+        make: impl FnOnce() -> F,
+    ) -> Result<Opened, Error>
+    where
+        F: Future<Output = Result<Conversation, Error>>,
+    {
         let make = || async { Ok((make().await?, None)) };
-        Ok(self.open_with_answer(node, make).await?.0)
+        Ok(self.open_whole(node, beside, make).await?.0)
     }
 
     /// The same with something that the caller is told beside the stream: what `make` prepares, or
@@ -88,9 +111,27 @@ impl Call {
     where
         F: Future<Output = Result<(Conversation, Option<String>), Error>>,
     {
+        self.open_whole(node, Beside::default(), make).await
+    }
+
+    async fn open_whole<F>(
+        self,
+        node: &Node,
+        beside: Beside,
+        make: impl FnOnce() -> F,
+    ) -> Result<(Opened, Option<String>), Error>
+    where
+        F: Future<Output = Result<(Conversation, Option<String>), Error>>,
+    {
+        let Beside { stream, writes } = beside;
         let Some(Idempotency { key, command_hash }) = self.idempotency else {
             let (conversation, answer) = make().await?;
-            let opening = Opening { attach: self.attach, ..Opening::of(conversation) };
+            let opening = Opening {
+                stream,
+                attach: self.attach,
+                beside: writes,
+                ..Opening::of(conversation)
+            };
             let stream = node.open(opening).await?;
             return Ok((Opened { stream, repeated: false }, answer));
         };
@@ -99,7 +140,9 @@ impl Call {
                 let (conversation, answer) = make().await?;
                 let first = FirstUse { key, guard, command_hash, answer: answer.clone() };
                 let opening = Opening {
+                    stream,
                     attach: self.attach,
+                    beside: writes,
                     idempotency: Some(first),
                     ..Opening::of(conversation)
                 };

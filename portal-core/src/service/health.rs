@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::driver::Node;
 use crate::primitives::ErrorCode;
 use crate::relay::RelayStatus;
+use crate::wallet::WalletState;
 
 /// How long each part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,6 +21,9 @@ pub struct Health {
     pub relays: Vec<RelayStatus>,
     /// Whether the wallet answers; `None` when there is none.
     pub wallet: Option<Result<(), ErrorCode>>,
+    /// How the connection to the wallet is: tells a connection that was deleted from a wallet that
+    /// cannot be reached.
+    pub wallet_state: Option<WalletState>,
     /// Whether the store can write.
     pub storage: Result<(), ErrorCode>,
 }
@@ -47,6 +51,7 @@ impl Health {
             open_conversations: open.unwrap_or(0),
             relays: node.pool().status(),
             wallet,
+            wallet_state: node.wallet().map(|wallet| wallet.state()),
             storage,
         }
     }
@@ -101,6 +106,7 @@ mod tests {
                 relay("wss://theirs.example", RelayState::Connected, true),
             ],
             wallet: None,
+            wallet_state: None,
             storage: Ok(()),
         };
         assert_eq!((health.relays_connected(), health.own_relays().count()), (0, 1));

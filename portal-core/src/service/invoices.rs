@@ -2,8 +2,8 @@
 
 use super::call::bounded;
 use super::logins::json;
-use super::payments::{in_time, millisats};
-use super::{Call, Opened, Recipient};
+use super::payments::in_time;
+use super::{Call, Opened, Recipient, prices};
 use crate::conversation::Conversation;
 use crate::conversation::ask::{Ask, Question};
 use crate::driver::Node;
@@ -35,10 +35,12 @@ pub struct NewInvoiceRequest {
 
 impl Invoices<'_> {
     /// Asks a person for an invoice. The stream ends with
-    /// [`InvoiceResponse`](crate::event::PortalEvent::InvoiceResponse), whose amount was checked.
+    /// [`InvoiceResponse`](crate::event::PortalEvent::InvoiceResponse), whose amount, end and
+    /// network were checked; an invoice that is not what was asked for ends it with an error.
     ///
     /// # Errors
-    /// When the request is over already, the amount is zero, or nothing can be saved.
+    /// When the request is over already, the amount is zero, nobody quotes the currency, or
+    /// nothing can be saved.
     ///
     /// # Cancel safety
     /// The request may be sent also when the future is dropped.
@@ -49,27 +51,32 @@ impl Invoices<'_> {
         call: Call,
     ) -> Result<Opened, Error> {
         let node = self.0;
-        let amount = millisats(new.amount, &new.currency)?;
+        prices::check(node, new.amount, &new.currency)?;
         let expires_at = in_time(new.expires_at, node.env().now())?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
+            let network = match node.payer() {
+                Some(payer) => payer.network().await,
+                None => None,
+            };
+            let priced = prices::price(node, new.amount, &new.currency).await?;
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = InvoiceRequest {
                 request_id: request_id.clone(),
                 amount: new.amount,
                 currency: new.currency,
-                current_exchange_rate: None,
+                current_exchange_rate: priced.rate,
                 expires_at,
                 description: new.description,
                 refund_invoice: new.refund_invoice,
             };
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
-                question: Question::Invoice { request_id, amount },
-                message: json(&message),
+                question: Question::Invoice { request_id, amount: priced.millisats, network },
+                message: json(&message).into(),
                 expires_at,
             })))
         })

@@ -155,8 +155,8 @@ impl Logins<'_> {
             };
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
-                question: Question::Login { challenge },
-                message: json(&message),
+                question: Question::Login { challenge: challenge.into() },
+                message: json(&message).into(),
                 expires_at,
             })))
         })

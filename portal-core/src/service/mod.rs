@@ -8,12 +8,16 @@ mod builder;
 mod call;
 mod health;
 mod idempotency;
+mod instructions;
 mod invoices;
 mod logins;
 mod payments;
+mod prices;
 mod profiles;
 mod reader;
+mod refunds;
 mod relays;
+mod schedule;
 mod streams;
 mod subscriptions;
 mod tickets;
@@ -27,18 +31,22 @@ pub use builder::ServiceBuilder;
 pub use call::{Call, Idempotency, Opened, Recipient};
 pub use health::Health;
 pub use idempotency::Answers;
+pub use instructions::{PayTo, Withdrawal};
 pub use invoices::{Invoices, NewInvoiceRequest};
 pub use logins::{HandshakeOpened, Logins, NewHandshake};
-pub use payments::{NewSinglePayment, Payments};
+pub use payments::{NewPayment, NewSinglePayment, Payments};
 pub use profiles::Profiles;
 pub use reader::EventReader;
+pub use refunds::NewRefund;
 pub use relays::Relays;
+pub use schedule::{AgreedSubscription, ChargeOptions, SchedulePlan};
 pub use streams::Streams;
 pub use subscriptions::{CLOSES, NewRecurringPayment, Subscriptions};
 pub use tickets::{NewCashuRequest, Tickets};
 pub use tokens::Tokens;
 
 pub(crate) use logins::json;
+pub(crate) use payments::make_invoice;
 pub(crate) use streams::wait as await_delivery;
 
 pub use crate::driver::EventSink;
@@ -56,6 +64,7 @@ pub const LONGEST: std::time::Duration = std::time::Duration::from_secs(30 * 24 
 #[derive(Clone)]
 pub struct Service {
     node: Arc<Node>,
+    schedule: Arc<schedule::Schedule>,
 }
 
 impl Service {
@@ -98,7 +107,7 @@ impl Service {
     /// Recurring payments.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(&self.node)
+        Subscriptions { node: &self.node, schedule: &self.schedule }
     }
 
     /// Asking people for invoices.

@@ -3,22 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-
-use super::call::bounded;
+use super::call::{Beside, bounded};
 use super::logins::json;
-use super::{Call, LONGEST, Opened, PATIENCE, Recipient};
+use super::{Call, LONGEST, Opened, PATIENCE, Recipient, prices};
 use crate::conversation::Conversation;
-use crate::conversation::payment::{Payer, Payment, WatchedInvoice};
+use crate::conversation::payment::{Payer as Word, Payment, WatchedInvoice};
 use crate::driver::Node;
 use crate::error::Error;
-use crate::payments::pay::{self, PaidInvoice, PayError};
+use crate::payments::{PaidInvoice, PayError, PayRequest, Payer};
 use crate::primitives::{Millisats, RequestId, Timestamp};
-use crate::protocol::Currency;
 use crate::protocol::payment::{PaymentRequest, SinglePaymentRequest};
+use crate::protocol::{Currency, ExchangeRate};
+use crate::storage::OutgoingRecord;
 use crate::wallet::bolt11::Bolt11;
 use crate::wallet::{
-    Balance, Direction, LightningWallet, NewInvoice, PaymentHash, WalletEvent, WalletInfo,
+    Balance, Direction, Invoice, LightningWallet, NewInvoice, PaymentHash, WalletError, WalletInfo,
 };
 
 /// How long a wallet may take to make an invoice.
@@ -47,12 +46,58 @@ pub struct NewSinglePayment {
     pub request_id: Option<RequestId>,
 }
 
+/// A payment to ask for, of which what is missing is filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPayment {
+    /// More than zero.
+    pub amount: u64,
+    /// The unit of `amount`; without an invoice, fiat needs a source of rates.
+    pub currency: Currency,
+    /// The rate that the caller used.
+    pub current_exchange_rate: Option<ExchangeRate>,
+    /// BOLT11; our wallet makes one when absent.
+    pub invoice: Option<String>,
+    /// Opaque; tells the wallet which session asks.
+    pub auth_token: Option<String>,
+    /// When the request ends; in five minutes when absent.
+    pub expires_at: Option<Timestamp>,
+    /// The subscription that this charge belongs to.
+    pub subscription_id: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The caller's own id; random when absent.
+    pub request_id: Option<RequestId>,
+}
+
+impl NewPayment {
+    fn complete(
+        self,
+        invoice: String,
+        expires_at: Timestamp,
+        request_id: RequestId,
+    ) -> SinglePaymentRequest {
+        SinglePaymentRequest {
+            amount: self.amount,
+            currency: self.currency,
+            current_exchange_rate: self.current_exchange_rate,
+            invoice,
+            auth_token: self.auth_token,
+            expires_at,
+            subscription_id: self.subscription_id,
+            description: self.description,
+            request_id,
+        }
+    }
+}
+
 impl Payments<'_> {
-    /// Asks a person for money: makes an invoice, sends it, watches the wallet. On the stream:
+    /// Asks a person for money: prices it, makes an invoice, sends it, watches the wallet. An
+    /// amount in a fiat currency is payable as long as its rate is locked. On the stream:
     /// [`PaymentStatusUpdate`](crate::event::PortalEvent::PaymentStatusUpdate), `paid` last.
     ///
     /// # Errors
-    /// When there is no wallet, the wallet does not make the invoice, or nothing can be saved.
+    /// When there is no wallet, nobody quotes the currency, the wallet does not make the invoice,
+    /// or nothing can be saved.
     ///
     /// # Cancel safety
     /// The request may be sent also when the future is dropped.
@@ -62,25 +107,39 @@ impl Payments<'_> {
         new: NewSinglePayment,
         call: Call,
     ) -> Result<Opened, Error> {
+        self.request_beside(recipient, new, call, Beside::default()).await
+    }
+
+    /// The same, with something that is saved in the same batch.
+    pub(super) async fn request_beside(
+        &self,
+        recipient: Recipient,
+        new: NewSinglePayment,
+        call: Call,
+        beside: Beside,
+    ) -> Result<Opened, Error> {
         let node = self.0;
         let wallet = self.wallet()?;
-        let amount = millisats(new.amount, &new.currency)?;
+        prices::check(node, new.amount, &new.currency)?;
         if let Some(id) = &new.request_id {
             bounded(id.as_str(), "the request id", 256)?;
         }
-        call.open(node, || async {
+        call.open_beside(node, beside, || async {
             let peer = recipient.peer(node).await?;
-            let request =
-                NewInvoice { amount, description: new.description.clone(), expiry: PATIENCE };
-            let invoice = tokio::time::timeout(WALLET_PATIENCE, wallet.make_invoice(request))
-                .await
-                .map_err(|_| crate::wallet::WalletError::Timeout)??;
-            let expires_at = node.env().now().saturating_add(PATIENCE).min(invoice.expires_at);
+            let priced = prices::price(node, new.amount, &new.currency).await?;
+            let patience = priced.patience(node.env().now());
+            let request = NewInvoice {
+                amount: priced.payable(&**wallet),
+                description: new.description.clone(),
+                expiry: patience,
+            };
+            let invoice = make_invoice(&**wallet, request).await?;
+            let expires_at = node.env().now().saturating_add(patience).min(invoice.expires_at);
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = PaymentRequest::Single(SinglePaymentRequest {
                 amount: new.amount,
                 currency: new.currency,
-                current_exchange_rate: None,
+                current_exchange_rate: priced.rate,
                 invoice: invoice.bolt11,
                 auth_token: new.auth_token,
                 expires_at,
@@ -96,10 +155,10 @@ impl Payments<'_> {
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&message),
+                message: json(&message).into(),
                 watched: Some(watched),
                 expires_at,
-                payer: Payer::Asked,
+                payer: Word::Asked,
                 over: false,
             })))
         })
@@ -127,31 +186,92 @@ impl Payments<'_> {
         }
         bounded(request.request_id.as_str(), "the request id", 256)?;
         let expires_at = in_time(request.expires_at, node.env().now())?;
-        let invoice: lightning_invoice::Bolt11Invoice = request
-            .invoice
-            .parse()
+        let invoice = Bolt11::parse(&request.invoice)
             .map_err(|_| Error::InvalidInvoice { reason: "it is not a BOLT11 invoice" })?;
-        let hash: &[u8] = invoice.payment_hash().as_ref();
-        let payment_hash: [u8; 32] = hash
-            .try_into()
-            .map_err(|_| Error::InvalidInvoice { reason: "its payment hash is not 32 bytes" })?;
+        check_brought(&invoice, &request, node.env().now())?;
+        let payment_hash = invoice.payment_hash.0;
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
-            let watched = self.is_ours(payment_hash).await.then(|| WatchedInvoice {
+            let watched = self.is_ours(payment_hash).await.then_some(WatchedInvoice {
                 payment_hash,
-                made_at: Timestamp::from_secs(invoice.duration_since_epoch().as_secs()),
-                payable_until: invoice
-                    .expires_at()
-                    .map_or(expires_at, |end| Timestamp::from_secs(end.as_secs())),
+                made_at: invoice.created_at,
+                payable_until: invoice.expires_at,
             });
             let request_id = request.request_id.clone();
             Ok(Conversation::Payment(Box::new(Payment {
                 peer,
                 request_id,
-                message: json(&PaymentRequest::Single(request)),
+                message: json(&PaymentRequest::Single(request)).into(),
                 watched,
                 expires_at,
-                payer: Payer::Asked,
+                payer: Word::Asked,
+                over: false,
+            })))
+        })
+        .await
+    }
+
+    /// The same with less: an invoice that is missing is made by our wallet, and the end of the
+    /// request and its id are filled in. On the stream: as [`Payments::request_single`].
+    ///
+    /// # Errors
+    /// As [`Payments::request_raw`], and when the wallet does not make the invoice.
+    ///
+    /// # Cancel safety
+    /// The request may be sent also when the future is dropped.
+    pub async fn request_with(
+        &self,
+        recipient: Recipient,
+        new: NewPayment,
+        call: Call,
+    ) -> Result<Opened, Error> {
+        let now = self.0.env().now();
+        let expires_at = in_time(new.expires_at.unwrap_or(now.saturating_add(PATIENCE)), now)?;
+        if let Some(invoice) = new.invoice.clone() {
+            let request_id = new.request_id.clone();
+            let request_id = request_id.unwrap_or_else(|| RequestId::from(self.0.env().uuid()));
+            let request = new.complete(invoice, expires_at, request_id);
+            return self.request_raw(recipient, request, call).await;
+        }
+        let node = self.0;
+        let wallet = self.wallet()?;
+        prices::check(node, new.amount, &new.currency)?;
+        if let Some(id) = &new.request_id {
+            bounded(id.as_str(), "the request id", 256)?;
+        }
+        call.open(node, || async {
+            let peer = recipient.peer(node).await?;
+            let priced = prices::price(node, new.amount, &new.currency).await?;
+            let now = node.env().now();
+            // A price can be paid as long as its rate is locked.
+            let expires_at = match priced.rate {
+                Some(_) => expires_at.min(now.saturating_add(priced.patience(now))),
+                None => expires_at,
+            };
+            let order = NewInvoice {
+                amount: priced.payable(&**wallet),
+                description: new.description.clone(),
+                expiry: expires_at.saturating_since(now),
+            };
+            let invoice = make_invoice(&**wallet, order).await?;
+            let expires_at = expires_at.min(invoice.expires_at);
+            let request_id = new.request_id.clone();
+            let request_id = request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
+            let watched = WatchedInvoice {
+                payment_hash: invoice.payment_hash.0,
+                made_at: invoice.created_at,
+                payable_until: invoice.expires_at,
+            };
+            let rate = priced.rate.or_else(|| new.current_exchange_rate.clone());
+            let new = NewPayment { current_exchange_rate: rate, ..new };
+            let request = new.complete(invoice.bolt11, expires_at, request_id.clone());
+            Ok(Conversation::Payment(Box::new(Payment {
+                peer,
+                request_id,
+                message: json(&PaymentRequest::Single(request)).into(),
+                watched: Some(watched),
+                expires_at,
+                payer: Word::Asked,
                 over: false,
             })))
         })
@@ -167,24 +287,36 @@ impl Payments<'_> {
     /// # Cancel safety
     /// The payment goes on when the future is dropped, and its outcome is saved.
     pub async fn pay_invoice(&self, invoice: &str) -> Result<PaidInvoice, Error> {
-        let wallet = self.wallet()?.clone();
-        let store = self.0.shared_store();
-        let env = self.0.env().clone();
-        let invoice = invoice.to_owned();
+        self.pay(PayRequest::new(invoice)).await
+    }
+
+    /// The same within other bounds than the usual ones, for invoices without an amount, and to
+    /// try again what had failed.
+    ///
+    /// # Errors
+    /// As [`Payments::pay_invoice`].
+    ///
+    /// # Cancel safety
+    /// The payment goes on when the future is dropped, and its outcome is saved.
+    pub async fn pay(&self, request: PayRequest) -> Result<PaidInvoice, Error> {
+        let payer = self.payer()?.clone();
         let (sender, outcome) = tokio::sync::oneshot::channel();
-        // Two calls at once must not both find nothing and both pay.
-        // The same invoice may be written in several ways.
-        let parsed = Bolt11::parse(&invoice)
-            .map_err(|_| PayError::InvalidInvoice { reason: "it is not a BOLT11 invoice" })?;
-        let key = format!("pay/{}", parsed.payment_hash);
-        let guard = self.0.claims().exclusive(&key).await;
         self.0.tasks().spawn(async move {
-            let result = pay::pay(&env, &*store, &*wallet, &invoice).await;
-            drop(guard);
             // The caller may have gone; the outcome is saved.
-            drop(sender.send(result));
+            drop(sender.send(payer.pay(&request).await));
         });
         Ok(outcome.await.unwrap_or(Err(PayError::Pending))?)
+    }
+
+    /// What the journal says about an outgoing payment.
+    ///
+    /// # Errors
+    /// When the store fails.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn outgoing(&self, hash: PaymentHash) -> Result<Option<OutgoingRecord>, Error> {
+        Ok(self.0.store().outgoing(hash.0).await?)
     }
 
     /// What the wallet is, and what is in it.
@@ -199,8 +331,12 @@ impl Payments<'_> {
         Ok((wallet.info().await?, wallet.balance().await?))
     }
 
-    fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
+    pub(super) fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
         self.0.wallet().ok_or(Error::NotConfigured { what: "a Lightning wallet" })
+    }
+
+    fn payer(&self) -> Result<&Arc<Payer>, Error> {
+        self.0.payer().ok_or(Error::NotConfigured { what: "a Lightning wallet" })
     }
 
     /// Whether our wallet made the invoice. One that cannot say now is asked again: watched.
@@ -216,45 +352,45 @@ impl Payments<'_> {
     }
 }
 
-/// Asks the wallet, now and whenever it comes back, what became of payments whose outcome is not
-/// known.
-pub(super) fn reconcile_later(node: &Arc<Node>) {
-    let Some(wallet) = node.wallet().cloned() else { return };
-    let store = node.shared_store();
-    let env = node.env().clone();
-    let tasks = node.tasks().clone();
-    let mut events = wallet.events();
-    node.tasks().spawn(async move {
-        let work = async {
-            loop {
-                if let Err(error) = pay::reconcile(&env, &*store, &*wallet).await {
-                    tracing::warn!(%error, "outgoing payments could not be reconciled");
-                }
-                loop {
-                    match events.next().await {
-                        Some(WalletEvent::Reconnected) => break,
-                        Some(_) => {}
-                        None => return,
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            () = work => {}
-            () = tasks.stopping() => {}
-        }
-    });
+/// Has the wallet make an invoice, and makes sure that it is the one that was ordered: a wallet
+/// that answers for another request must not have a person pay that.
+pub(crate) async fn make_invoice(
+    wallet: &dyn LightningWallet,
+    order: NewInvoice,
+) -> Result<Invoice, Error> {
+    let wanted = order.amount;
+    let made = tokio::time::timeout(WALLET_PATIENCE, wallet.make_invoice(order));
+    let made = made.await.map_err(|_| WalletError::Timeout)??;
+    let bad = |what: &str| WalletError::BadAnswer { what: what.to_owned() };
+    let read = Bolt11::parse(&made.bolt11).map_err(|_| bad("an invoice that is none"))?;
+    if read.payment_hash != made.payment_hash {
+        return Err(bad("an invoice with another payment hash").into());
+    }
+    // A wallet of whole satoshi rounds up.
+    let most = Millisats::new(wanted.sats_rounded_up().saturating_mul(1000));
+    if read.amount.is_none_or(|amount| amount < wanted || amount > most) {
+        return Err(bad("an invoice for another amount").into());
+    }
+    Ok(Invoice { created_at: read.created_at, expires_at: read.expires_at, ..made })
 }
 
-/// The amount in millisatoshi; fiat needs a source of rates, which there is not yet.
-pub(super) fn millisats(amount: u64, currency: &Currency) -> Result<Millisats, Error> {
-    if amount == 0 {
-        return Err(Error::ZeroAmount);
+/// An invoice that the caller brings must be for what the person is told, and payable.
+fn check_brought(
+    invoice: &Bolt11,
+    request: &SinglePaymentRequest,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let bad = |reason| Err(Error::InvalidInvoice { reason });
+    if invoice.is_expired_at(now) {
+        return bad("it has expired");
     }
-    match currency {
-        Currency::Millisats => Ok(Millisats::new(amount)),
-        Currency::Fiat(_) => Err(Error::NotConfigured { what: "a source of exchange rates" }),
+    if let (Currency::Millisats, Some(amount)) = (&request.currency, invoice.amount) {
+        // Wallets of whole satoshi round.
+        if amount.as_u64().abs_diff(request.amount) >= 1000 {
+            return bad("it is for another amount than the request");
+        }
     }
+    Ok(())
 }
 
 /// A deadline that is not over and not absurdly far.

@@ -1,8 +1,10 @@
 //! Recurring payments: asking for one, closing one, hearing that one was closed.
 
-use super::call::bounded;
+use super::call::{Beside, bounded};
 use super::logins::json;
 use super::payments::in_time;
+use super::prices;
+use super::schedule::Schedule;
 use super::{Call, Opened, PATIENCE, Recipient};
 use crate::conversation::ask::{Ask, Question};
 use crate::conversation::send::Send;
@@ -20,7 +22,10 @@ pub const CLOSES: StreamId =
 
 /// Recurring payments.
 #[derive(Clone, Copy)]
-pub struct Subscriptions<'a>(pub(super) &'a Node);
+pub struct Subscriptions<'a> {
+    pub(super) node: &'a Node,
+    pub(super) schedule: &'a Schedule,
+}
 
 /// A recurring payment to ask for.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +51,8 @@ impl Subscriptions<'_> {
     /// [`RecurringPaymentResponse`](crate::event::PortalEvent::RecurringPaymentResponse).
     ///
     /// # Errors
-    /// When the request is over already, the amount is zero, or nothing can be saved.
+    /// When the request is over already, the amount is zero, nobody quotes the currency, or
+    /// nothing can be saved.
     ///
     /// # Cancel safety
     /// The request may be sent also when the future is dropped.
@@ -56,19 +62,29 @@ impl Subscriptions<'_> {
         new: NewRecurringPayment,
         call: Call,
     ) -> Result<Opened, Error> {
-        let node = self.0;
-        if new.amount == 0 {
-            return Err(Error::ZeroAmount);
-        }
+        self.request_beside(recipient, new, call, Beside::default()).await
+    }
+
+    /// The same, with something that is saved in the same batch.
+    pub(super) async fn request_beside(
+        &self,
+        recipient: Recipient,
+        new: NewRecurringPayment,
+        call: Call,
+        beside: Beside,
+    ) -> Result<Opened, Error> {
+        let node = self.node;
+        prices::check(node, new.amount, &new.currency)?;
         let expires_at = in_time(new.expires_at, node.env().now())?;
-        call.open(node, || async {
+        call.open_beside(node, beside, || async {
             let peer = recipient.peer(node).await?;
+            let priced = prices::price(node, new.amount, &new.currency).await?;
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = PaymentRequest::Recurring(RecurringPaymentRequest {
                 amount: new.amount,
                 currency: new.currency,
                 recurrence: new.recurrence,
-                current_exchange_rate: None,
+                current_exchange_rate: priced.rate,
                 expires_at,
                 auth_token: new.auth_token,
                 description: new.description,
@@ -77,14 +93,15 @@ impl Subscriptions<'_> {
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
                 question: Question::Recurring { request_id },
-                message: json(&message),
+                message: json(&message).into(),
                 expires_at,
             })))
         })
         .await
     }
 
-    /// Tells a person that a subscription is over. The stream ends with
+    /// Tells a person that a subscription is over; one that is charged for us is cancelled with
+    /// it. The stream ends with
     /// [`Delivery`](crate::event::PortalEvent::Delivery).
     ///
     /// # Errors
@@ -99,8 +116,9 @@ impl Subscriptions<'_> {
         call: Call,
     ) -> Result<Opened, Error> {
         bounded(&subscription_id, "the subscription id", 1024)?;
+        self.schedule.cancel_named(&recipient.main_key, &subscription_id).await?;
         let message = CloseRecurringPayment { subscription_id, reason: None, by_service: true };
-        send(self.0, recipient, kinds::RECURRING_CLOSE, json(&message), PATIENCE, call).await
+        send(self.node, recipient, kinds::RECURRING_CLOSE, json(&message), PATIENCE, call).await
     }
 
     /// The stream on which closes by people appear.
@@ -119,22 +137,39 @@ pub(super) async fn send(
     patience: std::time::Duration,
     call: Call,
 ) -> Result<Opened, Error> {
-    call.open(node, || async {
-        let peer = recipient.peer(node).await?;
-        let sent_at = node.env().now();
-        Ok(Conversation::Send(Box::new(Send {
-            kind,
-            recipients: peer.keys(),
-            message,
-            via: Via::Peer(peer.relays),
-            sent_at,
-            expires_at: sent_at.saturating_add(patience),
-            refused: Vec::new(),
-            queued: false,
-            done_until: None,
-        })))
-    })
-    .await
+    call.open(node, || prepare(node, recipient, kind, message, patience)).await
+}
+
+/// The message by which a service closes a subscription.
+pub(super) async fn close_message(
+    node: &Node,
+    recipient: Recipient,
+    subscription_id: String,
+) -> Result<Conversation, Error> {
+    let message = CloseRecurringPayment { subscription_id, reason: None, by_service: true };
+    prepare(node, recipient, kinds::RECURRING_CLOSE, json(&message), PATIENCE).await
+}
+
+async fn prepare(
+    node: &Node,
+    recipient: Recipient,
+    kind: u16,
+    message: String,
+    patience: std::time::Duration,
+) -> Result<Conversation, Error> {
+    let peer = recipient.peer(node).await?;
+    let sent_at = node.env().now();
+    Ok(Conversation::Send(Box::new(Send {
+        kind,
+        recipients: peer.keys(),
+        message,
+        via: Via::Peer(peer.relays),
+        sent_at,
+        expires_at: sent_at.saturating_add(patience),
+        refused: Vec::new(),
+        queued: false,
+        done_until: None,
+    })))
 }
 
 /// Opens the stream of closes, unless it is open since an earlier start.

@@ -71,7 +71,7 @@ impl Tickets<'_> {
             Ok(Conversation::Ask(Box::new(Ask {
                 peer,
                 question: Question::Cashu { request_id },
-                message: json(&message),
+                message: json(&message).into(),
                 expires_at,
             })))
         })

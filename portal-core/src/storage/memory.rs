@@ -3,6 +3,8 @@
 //! Batches are applied where they are handed in. With feature `testing` commits can be made to
 //! fail or to wait, and a second store can open what the first one left behind.
 
+mod schedules;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,8 +14,8 @@ use nostr::PublicKey;
 use super::completion::Completion;
 use super::{
     ConversationRecord, ConversationStore, Done, EventLog, IdempotencyRecord, IdempotencyStore,
-    OutgoingRecord, OutgoingStatus, OutgoingStore, PeerRecord, PeerStore, SettingStore,
-    StorageError, Store, StreamInfo, Write,
+    OutgoingRecord, OutgoingStatus, OutgoingStore, PaymentStore, PeerRecord, PeerStore,
+    ReceivedRecord, RefundRecord, SettingStore, Spent, StorageError, Store, StreamInfo, Write,
 };
 use crate::event::StreamEvent;
 use crate::primitives::{StreamId, Timestamp};
@@ -34,7 +36,11 @@ struct Data {
     idempotency: BTreeMap<String, IdempotencyRecord>,
     peers: BTreeMap<[u8; 32], PeerRecord>,
     outgoing: BTreeMap<[u8; 32], OutgoingRecord>,
+    received: BTreeMap<StreamId, ReceivedRecord>,
+    /// By payment, then by their own stream.
+    refunds: BTreeMap<(StreamId, StreamId), RefundRecord>,
     settings: BTreeMap<String, Vec<u8>>,
+    schedules: schedules::Schedules,
 }
 
 #[derive(Default)]
@@ -166,12 +172,22 @@ impl Data {
                 Write::PutOutgoing(record) => {
                     self.outgoing.insert(record.payment_hash, record);
                 }
+                Write::PutReceived(record) => {
+                    self.received.insert(record.stream, record);
+                }
+                Write::PutRefund(record) => {
+                    self.refunds.insert((record.payment, record.stream), record);
+                }
                 Write::PutSetting { name, value } => {
                     self.settings.insert(name, value);
                 }
                 Write::RemoveSetting { name } => {
                     self.settings.remove(&name);
                 }
+                write @ (Write::PutSchedule(_)
+                | Write::RemoveSchedule(_)
+                | Write::PutCharge(_)
+                | Write::PutAuthorization(_)) => self.schedules.apply(write),
             }
         }
         Ok(())
@@ -200,14 +216,21 @@ impl Data {
                 | Write::RemoveConversation(_)
                 | Write::PutPeer(_)
                 | Write::PutOutgoing(_)
+                | Write::PutSchedule(_)
+                | Write::RemoveSchedule(_)
+                | Write::PutCharge(_)
+                | Write::PutAuthorization(_)
+                | Write::PutReceived(_)
+                | Write::PutRefund(_)
                 | Write::PutSetting { .. }
                 | Write::RemoveSetting { .. } => {}
             }
         }
-        Ok(())
+        self.schedules.check(batch)
     }
 
     fn prune(&mut self, before: Timestamp) -> usize {
+        let ended = self.schedules.prune(before);
         let rows = self.events.len() + self.idempotency.len();
         let mut newest: BTreeMap<StreamId, u64> = BTreeMap::new();
         for event in self.events.values() {
@@ -215,11 +238,14 @@ impl Data {
             *at = (*at).max(event.at_millis);
         }
         let bound = before.as_secs().saturating_mul(1000);
-        self.events.retain(|(stream, _), _| {
-            self.conversations.contains_key(stream) || newest[stream] >= bound
-        });
+        newest.retain(|stream, at| self.is_open(*stream) || *at >= bound);
+        self.events.retain(|(stream, _), _| newest.contains_key(stream));
         self.idempotency.retain(|_, record| record.at >= before);
-        rows - self.events.len() - self.idempotency.len()
+        ended + rows - self.events.len() - self.idempotency.len()
+    }
+
+    fn is_open(&self, stream: StreamId) -> bool {
+        self.conversations.contains_key(&stream) || self.schedules.is_open(stream)
     }
 }
 
@@ -252,7 +278,7 @@ impl EventLog for MemoryStore {
         let data = self.data()?;
         let last = data.events.range((stream, 0)..=(stream, u64::MAX)).next_back();
         let last = last.map(|((_, index), _)| *index);
-        let open = data.conversations.contains_key(&stream);
+        let open = data.is_open(stream);
         let events = last.map_or(0, |last| last.saturating_add(1));
         Ok((last.is_some() || open).then_some(StreamInfo { events, open }))
     }
@@ -287,6 +313,31 @@ impl OutgoingStore for MemoryStore {
         let mut records: Vec<_> = data.outgoing.values().filter(pending).cloned().collect();
         records.sort_by_key(|record| record.at);
         Ok(records)
+    }
+}
+
+#[async_trait]
+impl PaymentStore for MemoryStore {
+    async fn received(&self, stream: StreamId) -> Result<Option<ReceivedRecord>, StorageError> {
+        Ok(self.data()?.received.get(&stream).cloned())
+    }
+
+    async fn refunds(&self, payment: StreamId) -> Result<Vec<RefundRecord>, StorageError> {
+        let data = self.data()?;
+        let of_payment = data.refunds.values().filter(|refund| refund.payment == payment);
+        Ok(of_payment.cloned().collect())
+    }
+
+    async fn spent_since(
+        &self,
+        since: Timestamp,
+        payee: Option<[u8; 33]>,
+    ) -> Result<Spent, StorageError> {
+        let data = self.data()?;
+        let recent = data.outgoing.values().filter(|record| record.at >= since);
+        Ok(recent.fold(Spent::default(), |spent, record| {
+            spent.with(record.spent(), payee.is_some() && record.payee == payee)
+        }))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The port to durable memory: open conversations, the log of events, idempotency keys, peers,
-//! outgoing payments.
+//! payments that leave, payments that came and what of them was given back.
 //!
 //! Writes go through [`Store::commit`]: a batch is written whole or not at all, batches become
 //! durable in the order they were handed in, and `done` runs when the batch is durable (that is
@@ -10,7 +10,9 @@
 
 mod completion;
 pub mod memory;
+mod payments;
 pub(crate) mod private_file;
+pub mod schedule;
 pub mod sqlite;
 #[cfg(feature = "testing")]
 pub mod suite;
@@ -19,8 +21,10 @@ use async_trait::async_trait;
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
+pub use payments::{PaymentStore, ReceivedRecord, RefundRecord, Spent};
+
 use crate::event::StreamEvent;
-use crate::primitives::{Millisats, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
 
 /// One change. A batch of them is atomic.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +42,19 @@ pub enum Write {
     PutIdempotency(IdempotencyRecord),
     /// Inserts or replaces a payment that leaves the wallet, by its payment hash.
     PutOutgoing(OutgoingRecord),
+    /// Inserts or replaces a subscription that the scheduler charges, by its stream.
+    PutSchedule(schedule::ScheduleRecord),
+    /// Forgets such a subscription and its charges. No error when it is not there.
+    RemoveSchedule(StreamId),
+    /// Inserts a charge, or replaces an earlier attempt of the same period; an error of the whole
+    /// batch when [`may_replace`](schedule::ChargeRecord::may_replace) says no.
+    PutCharge(schedule::ChargeRecord),
+    /// Inserts or replaces a subscription that the person authorised, by its id.
+    PutAuthorization(schedule::AuthorizationRecord),
+    /// Inserts or replaces a payment that came, by its stream.
+    PutReceived(ReceivedRecord),
+    /// Inserts or replaces a refund, by its stream.
+    PutRefund(RefundRecord),
     /// Inserts or replaces a named value.
     PutSetting {
         /// The name.
@@ -104,8 +121,36 @@ pub struct OutgoingRecord {
     pub amount: Millisats,
     /// Where it stands.
     pub status: OutgoingStatus,
-    /// When it was first asked for.
+    /// When it was asked for, the last time that it was handed to the wallet.
     pub at: Timestamp,
+    /// The node that is paid: its public key, compressed.
+    pub payee: Option<[u8; 33]>,
+    /// The most that may be paid on top.
+    pub max_fee: Millisats,
+    /// How often it was handed to the wallet: more than once only after a refusal, or a failure
+    /// that was explicitly retried.
+    pub attempt: u32,
+}
+
+impl OutgoingRecord {
+    /// Whether its outcome is not known.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.status == OutgoingStatus::Pending
+    }
+
+    /// What it has cost, or may still cost.
+    #[must_use]
+    pub fn spent(&self) -> Millisats {
+        let fee = match &self.status {
+            OutgoingStatus::Pending => self.max_fee,
+            OutgoingStatus::Settled { fee, .. } => *fee,
+            OutgoingStatus::Refused { .. } | OutgoingStatus::Failed { .. } => {
+                return Millisats::new(0);
+            }
+        };
+        self.amount.checked_add(fee).unwrap_or(Millisats::new(u64::MAX))
+    }
 }
 
 /// Where an outgoing payment stands. Everything that is not known is `Pending`.
@@ -206,7 +251,15 @@ pub trait SettingStore: Send + Sync {
 /// Everything that is kept, behind one writer.
 #[async_trait]
 pub trait Store:
-    ConversationStore + EventLog + IdempotencyStore + PeerStore + OutgoingStore + SettingStore
+    ConversationStore
+    + EventLog
+    + IdempotencyStore
+    + PeerStore
+    + OutgoingStore
+    + PaymentStore
+    + SettingStore
+    + schedule::ScheduleStore
+    + schedule::AuthorizationStore
 {
     /// Hands in a batch; returns at once.
     fn commit(&self, batch: Vec<Write>, done: Done);
@@ -239,6 +292,20 @@ pub async fn commit(store: &dyn Store, batch: Vec<Write>) -> Result<(), StorageE
         }),
     );
     receiver.await.unwrap_or(Err(StorageError::Closed))
+}
+
+impl StorageError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::TooNew { .. } => ErrorCode::StorageTooNew,
+            Self::Closed => ErrorCode::ShuttingDown,
+            Self::Conflict { .. } | Self::InUse | Self::Corrupt { .. } | Self::Backend(_) => {
+                ErrorCode::StorageFailed
+            }
+        }
+    }
 }
 
 /// Why the store did not do as told.

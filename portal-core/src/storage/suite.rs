@@ -3,6 +3,8 @@
 //! The functions panic where a store breaks its word. They prove nothing about speed, nor about
 //! the death of a process; the backends' own tests and the kill runs do.
 
+mod schedules;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,9 +13,12 @@ use uuid::Uuid;
 
 use super::{
     ConversationRecord, ConversationStore, EventLog, IdempotencyRecord, IdempotencyStore,
-    OutgoingRecord, OutgoingStatus, OutgoingStore, PeerRecord, PeerStore, SettingStore,
-    StorageError, Store, StreamInfo, Write, commit,
+    OutgoingRecord, OutgoingStatus, OutgoingStore, PaymentStore, PeerRecord, PeerStore,
+    ReceivedRecord, RefundRecord, SettingStore, StorageError, Store, StreamInfo, Write, commit,
 };
+pub use schedules::*;
+
+use crate::conversation::refund::RefundState;
 use crate::event::{PaymentUpdate, PortalEvent, StreamEvent};
 use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
 
@@ -49,12 +54,21 @@ macro_rules! store_suite {
             prune_takes_whole_old_ended_streams_and_old_keys,
             prune_walks_through_many_streams,
             pending_payments_come_oldest_first,
+            what_came_and_goes_back_is_kept,
+            what_was_spent_is_summed_by_time_and_payee,
             extreme_numbers_are_survived,
             a_working_store_says_so,
             a_closed_store_refuses_everything,
             close_writes_what_was_handed_in,
             dropping_writes_what_was_handed_in,
             reopening_restores_conversations_by_age,
+            schedules_read_back_as_written,
+            due_schedules_come_the_longest_overdue_first,
+            a_period_is_charged_once,
+            a_stream_is_open_while_its_schedule_is,
+            ended_schedules_are_pruned_with_their_charges,
+            schedules_are_found_by_owner_name_and_what_they_wait_for,
+            authorizations_read_back_as_written,
         );
     };
     (@tests $make:expr; $($name:ident),+ $(,)?) => {
@@ -460,6 +474,76 @@ pub async fn pending_payments_come_oldest_first(place: &impl StorePlace) {
     assert_eq!(order, [2, 0, 4, 1]);
 }
 
+/// Payments that came and their refunds read back as written, and are replaced.
+pub async fn what_came_and_goes_back_is_kept(place: &impl StorePlace) {
+    let store = place.open();
+    let came = ReceivedRecord {
+        stream: stream(1),
+        main_key: public_key(1),
+        payment_hash: [7; 32],
+        amount: Millisats::new(u64::MAX),
+        request: "{\"ü\":1}".to_owned(),
+        at: Timestamp::from_secs(5),
+    };
+    let refund = |number, state| RefundRecord {
+        stream: stream(number),
+        payment: stream(1),
+        amount: Millisats::new(21),
+        state,
+        at: Timestamp::from_secs(6),
+    };
+    let batch = vec![
+        Write::PutReceived(came.clone()),
+        Write::PutRefund(refund(3, RefundState::Open)),
+        Write::PutRefund(refund(2, RefundState::Void)),
+        Write::PutRefund(RefundRecord { payment: stream(9), ..refund(4, RefundState::Open) }),
+        Write::PutRefund(refund(3, RefundState::Paid)),
+    ];
+    commit(&store, batch).await.expect("commits");
+    assert_eq!(store.received(stream(1)).await.expect("reads"), Some(came));
+    assert_eq!(store.received(stream(2)).await.expect("reads"), None);
+    let refunds = store.refunds(stream(1)).await.expect("reads");
+    assert_eq!(refunds, [refund(2, RefundState::Void), refund(3, RefundState::Paid)]);
+    assert_eq!(store.refunds(stream(2)).await.expect("reads"), []);
+}
+
+/// Payments count with what they cost or may cost, unless they failed, are older, or pay others.
+pub async fn what_was_spent_is_summed_by_time_and_payee(place: &impl StorePlace) {
+    let store = place.open();
+    let settled = OutgoingStatus::Settled { preimage: "00".repeat(32), fee: Millisats::new(7) };
+    let failed = OutgoingStatus::Failed { reason: String::new() };
+    let refused = OutgoingStatus::Refused { reason: String::new() };
+    let batch = vec![
+        Write::PutOutgoing(outgoing(1, 30)),
+        Write::PutOutgoing(OutgoingRecord { status: settled, ..outgoing(2, 20) }),
+        Write::PutOutgoing(OutgoingRecord { payee: Some([1; 33]), ..outgoing(3, 20) }),
+        Write::PutOutgoing(outgoing(4, 19)),
+        Write::PutOutgoing(OutgoingRecord { status: failed, ..outgoing(5, 30) }),
+        Write::PutOutgoing(OutgoingRecord { status: refused, ..outgoing(6, 30) }),
+        Write::PutOutgoing(OutgoingRecord { payee: None, ..outgoing(7, 30) }),
+    ];
+    commit(&store, batch).await.expect("commits");
+    let spent = async |since, payee: Option<[u8; 33]>| {
+        let spent = store.spent_since(Timestamp::from_secs(since), payee).await.expect("reads");
+        (spent.total.as_u64(), spent.on_payee.as_u64())
+    };
+    let (pending, settled) = (21_300, 21_007);
+    assert_eq!(spent(20, Some([1; 33])).await, (3 * pending + settled, 2 * pending));
+    assert_eq!(spent(20, Some([2; 33])).await, (3 * pending + settled, settled));
+    assert_eq!(spent(19, None).await, (4 * pending + settled, 0));
+    assert_eq!(spent(31, Some([1; 33])).await, (0, 0));
+    // What failed in the end no longer counts.
+    let failed = OutgoingStatus::Failed { reason: String::new() };
+    let over = OutgoingRecord { status: failed, ..outgoing(1, 30) };
+    commit(&store, vec![Write::PutOutgoing(over)]).await.expect("commits");
+    assert_eq!(spent(20, Some([1; 33])).await, (2 * pending + settled, pending));
+    let most = OutgoingRecord { amount: Millisats::new(u64::MAX), ..outgoing(8, 40) };
+    let more = OutgoingRecord { amount: Millisats::new(u64::MAX), ..outgoing(9, 40) };
+    let twice = vec![Write::PutOutgoing(most.clone()), Write::PutOutgoing(more)];
+    commit(&store, twice).await.expect("commits");
+    assert!(spent(40, None).await.0 >= i64::MAX.unsigned_abs(), "a sum too large stays large");
+}
+
 /// Amounts of strangers and bounds of callers may be as large as their type.
 pub async fn extreme_numbers_are_survived(place: &impl StorePlace) {
     let store = place.open();
@@ -601,6 +685,9 @@ fn outgoing(number: u8, at: u64) -> OutgoingRecord {
         amount: Millisats::new(21_000),
         status: OutgoingStatus::Pending,
         at: Timestamp::from_secs(at),
+        payee: Some([number; 33]),
+        max_fee: Millisats::new(300),
+        attempt: 2,
     }
 }
 

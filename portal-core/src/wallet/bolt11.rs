@@ -6,7 +6,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
+use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef, Currency};
 use nostr::hashes::Hash;
 
 use super::{Invoice, PayInvoice, PaymentHash, WalletError};
@@ -26,10 +26,16 @@ pub struct Bolt11 {
     pub amount: Option<Millisats>,
     /// For the payer, when it is a text and not a hash.
     pub description: Option<String>,
+    /// SHA-256 of a longer description, when it is that.
+    pub description_hash: Option<[u8; 32]>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// `bitcoin`, `testnet`, `signet`, `regtest` or `simnet`.
+    pub network: &'static str,
+    /// The node that is paid: its public key, compressed.
+    pub payee: [u8; 33],
 }
 
 /// The text is not an invoice.
@@ -53,18 +59,31 @@ impl Bolt11 {
         };
         let invoice = Bolt11Invoice::from_str(text).map_err(|_| NotAnInvoice)?;
         let created = invoice.duration_since_epoch();
-        let description = match invoice.description() {
-            Bolt11InvoiceDescriptionRef::Direct(text) => Some(text.as_inner().0.clone()),
-            Bolt11InvoiceDescriptionRef::Hash(_) => None,
+        let (description, description_hash) = match invoice.description() {
+            Bolt11InvoiceDescriptionRef::Direct(text) => (Some(text.as_inner().0.clone()), None),
+            Bolt11InvoiceDescriptionRef::Hash(hash) => (None, Some(hash.0.to_byte_array())),
         };
         let created_at = Timestamp::from_secs(created.as_secs());
+        let payee = match invoice.payee_pub_key() {
+            Some(named) => *named,
+            None => invoice.recover_payee_pub_key(),
+        };
         Ok(Self {
             text: text.to_ascii_lowercase(),
             payment_hash: PaymentHash(invoice.payment_hash().to_byte_array()),
             amount: invoice.amount_milli_satoshis().map(Millisats::new),
             description: description.filter(|text| !text.is_empty()),
+            description_hash,
             created_at,
             expires_at: created_at.saturating_add(invoice.expiry_time()),
+            network: match invoice.currency() {
+                Currency::Bitcoin => "bitcoin",
+                Currency::BitcoinTestnet => "testnet",
+                Currency::Regtest => "regtest",
+                Currency::Simnet => "simnet",
+                Currency::Signet => "signet",
+            },
+            payee: payee.serialize(),
         })
     }
 
@@ -72,6 +91,21 @@ impl Bolt11 {
     #[must_use]
     pub fn is_expired_at(&self, now: Timestamp) -> bool {
         now >= self.expires_at
+    }
+
+    /// Whether a wallet on this network cannot pay it. A network that is not known here, or not
+    /// said, is no reason to refuse.
+    #[must_use]
+    pub fn is_foreign_to(&self, network: Option<&str>) -> bool {
+        let known = match network {
+            Some("bitcoin" | "mainnet") => "bitcoin",
+            Some("testnet" | "testnet3" | "testnet4") => "testnet",
+            Some("signet" | "mutinynet") => "signet",
+            Some("regtest") => "regtest",
+            Some("simnet") => "simnet",
+            Some(_) | None => return false,
+        };
+        self.network != known
     }
 
     /// How much longer it can be paid.
@@ -135,6 +169,13 @@ mod tests {
             assert_eq!(read.expires_at, Timestamp::from_secs(1_496_314_718));
             assert!(read.is_expired_at(read.expires_at) && !read.is_expired_at(read.created_at));
             assert_eq!(read.text, COFFEE);
+            assert_eq!(
+                hex::encode(read.payee),
+                "03e7156ae33b0a208d0744199163177e909e80176e55d97a2f221ede0f934dd9ad"
+            );
+            assert!(!read.is_foreign_to(Some("mainnet")) && !read.is_foreign_to(None));
+            assert!(!read.is_foreign_to(Some("a network of the future")));
+            assert!(read.is_foreign_to(Some("regtest")) && read.is_foreign_to(Some("testnet")));
         }
     }
 

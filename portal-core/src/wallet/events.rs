@@ -10,22 +10,50 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::WalletEvent;
+use super::{WalletEvent, WalletPayment};
 
 /// Events a listener may lag behind before it loses some.
 const CAPACITY: usize = 256;
 
-/// The source.
-pub(crate) struct EventSource(Mutex<Option<broadcast::Sender<WalletEvent>>>);
+/// The source of wallet events.
+pub type EventSource = Source<WalletEvent>;
 
-impl EventSource {
+/// What a listener hears in the place of what it lost by lagging behind, if anything.
+pub trait Lag: Sized {
+    /// Says it.
+    fn lagged() -> Option<Self>;
+}
+
+impl Lag for WalletEvent {
+    fn lagged() -> Option<Self> {
+        Some(Self::Reconnected)
+    }
+}
+
+impl Lag for WalletPayment {
+    fn lagged() -> Option<Self> {
+        None
+    }
+}
+
+/// A source of anything.
+pub struct Source<T>(Mutex<Option<broadcast::Sender<T>>>);
+
+impl<T: Clone + Lag + Send + 'static> Default for Source<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Clone + Lag + Send + 'static> Source<T> {
     /// A source without listeners.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self(Mutex::new(Some(broadcast::channel(CAPACITY).0)))
     }
 
     /// Tells everyone who listens now.
-    pub(crate) fn send(&self, event: WalletEvent) {
+    pub fn send(&self, event: T) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = sender.as_ref()
             && sender.receiver_count() > 0
@@ -36,23 +64,29 @@ impl EventSource {
     }
 
     /// What is sent from now on; ends with [`EventSource::close`].
-    pub(crate) fn listen(&self) -> BoxStream<'static, WalletEvent> {
+    pub fn listen(&self) -> BoxStream<'static, T> {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(receiver) = sender.as_ref().map(broadcast::Sender::subscribe) else {
             return stream::empty().boxed();
         };
         stream::unfold(receiver, |mut receiver| async move {
-            match receiver.recv().await {
-                Ok(event) => Some((event, receiver)),
-                Err(RecvError::Lagged(_)) => Some((WalletEvent::Reconnected, receiver)),
-                Err(RecvError::Closed) => None,
+            loop {
+                match receiver.recv().await {
+                    Ok(event) => return Some((event, receiver)),
+                    Err(RecvError::Lagged(_)) => {
+                        if let Some(instead) = T::lagged() {
+                            return Some((instead, receiver));
+                        }
+                    }
+                    Err(RecvError::Closed) => return None,
+                }
             }
         })
         .boxed()
     }
 
     /// Ends every stream.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

@@ -1,13 +1,18 @@
 //! The port to a Lightning wallet: the only authority on money.
 //!
 //! [`nwc::NwcWallet`] speaks NIP-47 to a linked wallet, [`simulated::SimulatedWallet`] is the one
-//! of `--dev`, tests and the demo. Implementations are dumb: journals, retries and the matching of
+//! of `--dev`, tests and the demo; whatever an app brings itself stands behind a
+//! [`CheckedWallet`]. There is nothing global: each service and client has the wallet that it was
+//! given, so one process can serve many tenants. Implementations are dumb: journals, retries and the matching of
 //! requests are done once, in [`crate::payments`].
 
 pub mod bolt11;
+mod checked;
 mod events;
+mod holds;
 pub mod nwc;
 pub mod simulated;
+mod status;
 #[cfg(feature = "testing")]
 pub mod suite;
 
@@ -16,7 +21,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::primitives::{Millisats, Timestamp};
+pub use self::checked::CheckedWallet;
+pub use self::events::{EventSource, Lag, Source};
+pub use self::holds::HoldInvoices;
+pub use self::status::{Budget, KnownBalance, PaymentKey, WalletState};
+use crate::primitives::{ErrorCode, Millisats, Timestamp};
 
 /// A Lightning wallet.
 ///
@@ -26,15 +35,83 @@ pub trait LightningWallet: Send + Sync {
     /// What this wallet is and can do. A call to the wallet, so also a test of the connection.
     async fn info(&self) -> Result<WalletInfo, WalletError>;
 
+    /// Whether its invoices are for whole satoshi only. Amounts are then rounded up before it is
+    /// asked for one.
+    fn whole_sats(&self) -> bool {
+        false
+    }
+
     /// What is in it.
     async fn balance(&self) -> Result<Balance, WalletError>;
+
+    /// What it said was in it when it was last asked; `None` before that, and where nobody keeps
+    /// it. Never a fact about now: see [`Balance::at`].
+    fn last_balance(&self) -> Option<Balance> {
+        None
+    }
+
+    /// What is in it, or, while it cannot be asked, what it said last.
+    ///
+    /// # Errors
+    /// Those of [`LightningWallet::balance`] when there is no last answer, and those that are
+    /// about the request and not about the wallet being away.
+    async fn known_balance(&self) -> Result<KnownBalance, WalletError> {
+        match self.balance().await {
+            Ok(balance) => Ok(KnownBalance { balance, stale: false }),
+            Err(error @ (WalletError::Timeout | WalletError::Unreachable)) => self
+                .last_balance()
+                .map(|balance| KnownBalance { balance, stale: true })
+                .ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What this connection may still spend; `None` where there is no bound, or nobody says.
+    async fn budget(&self) -> Result<Option<Budget>, WalletError> {
+        Ok(None)
+    }
+
+    /// How the connection to it is, from what was seen so far. Asks nobody.
+    fn state(&self) -> WalletState {
+        WalletState::Unknown
+    }
+
+    /// Hold invoices, where the wallet has them.
+    fn hold_invoices(&self) -> Option<&dyn HoldInvoices> {
+        None
+    }
 
     /// Makes an invoice.
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError>;
 
+    /// Makes an invoice that carries the hash of a longer description instead of a text, as LUD-06
+    /// wants it; the description of the request is not used.
+    ///
+    /// # Errors
+    /// [`WalletError::Unsupported`] where the wallet cannot.
+    async fn make_invoice_for(
+        &self,
+        request: NewInvoice,
+        description_hash: [u8; 32],
+    ) -> Result<Invoice, WalletError> {
+        let _ = (request, description_hash);
+        Err(WalletError::Unsupported { what: "make_invoice with a description hash" })
+    }
+
     /// Where a payment stands, either way; `None` when the wallet does not know it.
     async fn lookup(&self, payment_hash: PaymentHash)
     -> Result<Option<WalletPayment>, WalletError>;
+
+    /// As [`LightningWallet::lookup`], also by the text of the invoice.
+    async fn find(&self, key: &PaymentKey) -> Result<Option<WalletPayment>, WalletError> {
+        self.lookup(key.payment_hash()?).await
+    }
+
+    /// The text of the invoice of a payment, where the wallet keeps it.
+    async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
+        let _ = payment_hash;
+        Ok(None)
+    }
 
     /// What paying would cost on top, as the wallet estimates it now.
     ///
@@ -53,6 +130,17 @@ pub trait LightningWallet: Send + Sync {
     /// Payments that were made since, newest first. Settled ones for certain; whether others are
     /// in it depends on the wallet.
     async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError>;
+
+    /// Incoming payments whose money came at [`ListPayments::since`] or later by the wallet's own
+    /// clock, the newest of them first, whenever their invoices were made. With it, watching costs
+    /// what has happened and not what is open.
+    ///
+    /// # Errors
+    /// [`WalletError::Unsupported`] where the wallet lists by the making of invoices only (NIP-47).
+    async fn list_settled(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
+        let _ = query;
+        Err(WalletError::Unsupported { what: "list_settled" })
+    }
 
     /// What happens in the wallet from now on. Only hints: anything can be missing or come twice.
     fn events(&self) -> BoxStream<'static, WalletEvent>;
@@ -186,7 +274,7 @@ pub struct WalletPayment {
 }
 
 /// In or out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Into this wallet.
     Incoming,
@@ -234,6 +322,10 @@ pub enum WalletEvent {
     Disconnected,
 }
 
+/// The code of [`WalletError::Refused`] when a payment would cost more than
+/// [`PayInvoice::max_fee`].
+pub const FEE_TOO_HIGH: &str = "FEE_TOO_HIGH";
+
 /// Why the wallet did not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WalletError {
@@ -269,12 +361,32 @@ pub enum WalletError {
         /// What was wrong with it.
         what: String,
     },
+    /// The link to it may spend, and its user allows only links that cannot.
+    #[error("the wallet link may spend, and only receiving is allowed here")]
+    MaySpend,
     /// It was shut down.
     #[error("the wallet is shut down")]
     ShutDown,
 }
 
 impl WalletError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Timeout | Self::Unreachable => ErrorCode::WalletUnavailable,
+            Self::Refused { code, .. } if code == "INSUFFICIENT_BALANCE" => {
+                ErrorCode::InsufficientFunds
+            }
+            Self::Refused { code, .. } if code == FEE_TOO_HIGH => ErrorCode::FeeTooHigh,
+            Self::Refused { .. } | Self::BadAnswer { .. } => ErrorCode::WalletRefused,
+            Self::Unsupported { .. } => ErrorCode::WalletUnsupported,
+            Self::MaySpend => ErrorCode::NotConfigured,
+            Self::BadRequest { .. } => ErrorCode::InvalidRequest,
+            Self::ShutDown => ErrorCode::ShuttingDown,
+        }
+    }
+
     /// For a payment: whether it may have been sent all the same.
     #[must_use]
     pub const fn outcome_unknown(&self) -> bool {
@@ -283,6 +395,7 @@ impl WalletError {
             Self::Refused { .. }
             | Self::Unsupported { .. }
             | Self::BadRequest { .. }
+            | Self::MaySpend
             | Self::ShutDown => false,
         }
     }

@@ -11,7 +11,7 @@ pub const ROWS: &[&[&str]] = &[
     &["client", "service"],
     &["driver"],
     &["payments", "subscriptions", "cashu"],
-    &["relay", "storage", "keystore", "wallet"],
+    &["relay", "storage", "keystore", "wallet", "rates"],
     &["conversation"],
     &["protocol", "identity", "event", "primitives", "env"],
 ];

@@ -7,3 +7,4 @@ pub mod options;
 pub mod payment;
 pub mod relay;
 pub mod request;
+pub mod wallet;

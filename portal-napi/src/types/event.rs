@@ -129,6 +129,8 @@ impl From<event::PortalEvent> for PortalEvent {
             other @ (Event::RecurringPaymentResponse { .. }
             | Event::InvoiceResponse { .. }
             | Event::CashuResponse { .. }
+            | Event::Refunded { .. }
+            | Event::SubscriptionUpdate { .. }
             | Event::ClosedRecurringPayment { .. }
             | Event::Delivery { .. }) => Self::Other {
                 json: serde_json::to_string(&other)

@@ -17,6 +17,7 @@ const TYPESCRIPT: &str = "daemon/clients/typescript";
 const NODE: &str = "portal-napi";
 const PYTHON: &str = "portal-ffi/tests/python";
 const JVM: &str = "jvm";
+const ALBY: &str = "portal-core/tests/alby";
 
 /// Builds the client, runs its tests in Node and in a browser, then against a daemon.
 pub fn typescript(job: &Job) -> Result<()> {
@@ -45,6 +46,14 @@ pub fn node(job: &Job) -> Result<()> {
         bail!("{NODE}/index.d.ts is not what the addon has: commit what the build wrote");
     }
     with_daemon(job, npm(job, NODE, &["test"]))
+}
+
+/// Runs the wallet suite over Alby's SDK as both sides of NIP-47.
+pub fn alby(job: &Job) -> Result<()> {
+    job.run(npm(job, ALBY, &["ci"]))?;
+    let mut test = job.workspace.cargo(&["test", "--test", "alby"]);
+    test.args(FEATURES);
+    job.run(test)
 }
 
 /// Runs every program in the folder of Python tests.

@@ -96,6 +96,13 @@ const STEPS: &[Step] = &[
         clients::typescript,
     ),
     step("node", "the Node addon", "portal-napi/package.json", 15, clients::node),
+    step(
+        "alby",
+        "NIP-47 with another implementation on both sides",
+        "portal-core/tests/alby/package.json",
+        15,
+        clients::alby,
+    ),
     step("python", "portal-ffi from Python", "portal-ffi/tests/python", 10, clients::python),
     step("kotlin", "portal-ffi from Kotlin", "jvm/pom.xml", 15, clients::kotlin),
     step("chaos", "short runs of loss, outage and kill", "bench/Cargo.toml", 15, rust::chaos),

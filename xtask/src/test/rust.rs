@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::Job;
+use crate::breez;
 use crate::workspace::FEATURES;
 
 /// Nothing to format is left.
@@ -17,10 +18,18 @@ pub fn clippy(job: &Job) -> Result<()> {
     job.run(command)
 }
 
-/// Every test and every example in the documentation.
+/// Every test and every example in the documentation; the built-in wallet with its real library.
 pub fn test(job: &Job) -> Result<()> {
     let mut command = job.workspace.cargo(&["test"]);
     command.args(FEATURES);
+    match breez::library(job.workspace, &job.output, job.deadline)? {
+        Some(library) => {
+            command.env("PORTAL_BREEZ_LIB", library).env("PORTAL_BREEZ_REQUIRED", "1");
+        }
+        None => {
+            job.note("the Breez wallet was not tested: no library of this machine was tried")?
+        }
+    }
     job.run(command)
 }
 

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         let relay = RelayChild::start().await?;
         let key = world::new_key();
         let (asked, asks) = mpsc::unbounded_channel();
-        let manners = Manners { silent: false, claim: true };
+        let manners = Manners { claim: true, ..Manners::default() };
         let urls = vec![relay.url.clone()];
         let people = People::connect(&urls, key.public_key(), world::SEED, manners, Some(asked));
         people.ready(Duration::from_secs(10)).await?;

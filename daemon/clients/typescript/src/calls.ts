@@ -18,6 +18,12 @@ const READS = new Set([
   'IssueJwt',
   'VerifyJwt',
   'CalculateNextOccurrence',
+  'ReadPaymentInstruction',
+  'LookupPayment',
+  'GetSubscription',
+  'ListSubscriptions',
+  'GetCashuWallet',
+  'ListTicketEvents',
 ]);
 
 /** These wait for a person, a wallet or a mint; the daemon bounds most of them at 300 s. */
@@ -27,8 +33,11 @@ const WAITS = new Set([
   'RequestInvoice',
   'RequestCashu',
   'PayInvoice',
+  'PayInstruction',
+  'WithdrawLnurl',
   'MintCashu',
   'BurnCashu',
+  'TakeBackCashu',
 ]);
 
 /** A call that waits for its answer. */
@@ -108,6 +117,7 @@ export class CallTable {
           new PortalSDKError(`${cmd}: timeout, no answer within ${limit} ms`, 'REQUEST_TIMEOUT', describe(command), {
             // What may have been done already is only safe to repeat with the same key.
             retryable: command.idempotency_key === undefined || !call.sent,
+            idempotencyKey: command.idempotency_key,
           }),
         );
         this.timedOut(call);
@@ -147,6 +157,7 @@ export function closedError(error: PortalSDKError, call: Call): PortalSDKError {
   return new PortalSDKError(error.message, error.code, describe(call.command), {
     daemonCode: error.daemonCode,
     retryable: error.code !== 'AUTH_FAILED' && (!call.sent || call.command.idempotency_key === undefined),
+    idempotencyKey: call.command.idempotency_key,
   });
 }
 

@@ -1,33 +1,52 @@
 /** The class that applications use: one method for each thing the daemon can do. */
-import type { CallSpec } from './calls.js';
-import { Connection } from './connection.js';
-import { PortalSDKError, asPortalError } from './errors.js';
-import { EventHub } from './events.js';
-import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, singlePaymentKind } from './kinds.js';
-import { CallbackReader, PortalStream, type StreamKind } from './readers.js';
-import { randomUuid } from './runtime.js';
-import { StreamTable, type Reader } from './streams.js';
-import { Timestamp } from './timestamp.js';
+import { Caller, type Params } from './caller.js';
+import { PortalSDKError } from './errors.js';
+import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, refundKind, singlePaymentKind, subscriptionKind } from './kinds.js';
+import { PortalStream } from './readers.js';
+import { after, randomUuid } from './runtime.js';
+import type { Reader } from './streams.js';
+import { Timestamp, stamped } from './timestamp.js';
 import type { AuthResponseData, JwtClaims, KeyHandshake, Nip05Profile } from './types/auth.js';
-import type { CallOptions, ClientConfig, EventCallbacks, NotificationListener } from './types/config.js';
+import type { CallOptions, EventCallbacks, NotificationListener } from './types/config.js';
+import type { PayInstructionContent, PaymentInstruction, WithdrawContent, Withdrawal } from './types/instructions.js';
 import type {
   CloseRecurringPaymentNotification,
   InvoicePaymentRequestContent,
   InvoiceResponse,
   InvoiceStatus,
+  PayInvoiceOptions,
   PayInvoiceResult,
   RecurringPaymentRequestContent,
   RecurringPaymentResponseContent,
+  RefundContent,
+  Refunded,
   RequestInvoiceParams,
   SinglePaymentRequestContent,
   WalletInfo,
+  WalletPayment,
 } from './types/payments.js';
 import type { Profile } from './types/profile.js';
-import type { CashuResponseStatus } from './types/tickets.js';
-import { isResponseType, type ResponseData, type StreamEvent } from './types/wire.js';
-
-type DataOf<T extends ResponseData['type']> = Extract<ResponseData, { type: T }>;
-type Params = Record<string, unknown>;
+import type {
+  AgreedSubscription,
+  Subscription,
+  SubscriptionChange,
+  SubscriptionEvent,
+  SubscriptionFilter,
+  SubscriptionList,
+  SubscriptionSchedule,
+} from './types/subscriptions.js';
+import type {
+  BurnCashuOptions,
+  CashuResponseStatus,
+  CashuWallet,
+  CheckTicketContent,
+  MintCashuOptions,
+  RedeemCashuContent,
+  RedeemedCashu,
+  TicketEvent,
+  TicketVerdict,
+} from './types/tickets.js';
+import type { ResponseData, StreamEvent, WireMoment } from './types/wire.js';
 
 /** A stream of handshakes, with the URL that people are to open. */
 export interface KeyHandshakeStream extends PortalStream<KeyHandshake> {
@@ -36,19 +55,9 @@ export interface KeyHandshakeStream extends PortalStream<KeyHandshake> {
 }
 
 /** A client of the Portal daemon. */
-export class PortalSDK {
-  private readonly events = new EventHub();
-  private readonly streams = new StreamTable(
-    (data, streamId) => this.events.notification(data, streamId),
-    (streamId) => this.attachAgain(streamId),
-  );
-  private readonly connection: Connection;
+export class PortalSDK extends Caller {
   /** The streams of static tokens: the daemon says nothing on them when the token is revoked. */
   private readonly staticStreams = new Map<string, string>();
-
-  constructor(config: ClientConfig) {
-    this.connection = new Connection(config, this.events, this.streams);
-  }
 
   // --- connection ---
 
@@ -144,7 +153,7 @@ export class PortalSDK {
 
   // --- payments ---
 
-  /** Asks a person to agree to a recurring payment; waits for their answer. */
+  /** Asks a person to agree to a recurring payment; waits for their answer. With `schedule` the daemon charges it. */
   async requestRecurringPayment(
     mainKey: string,
     subkeys: string[],
@@ -152,10 +161,11 @@ export class PortalSDK {
     options: CallOptions = {},
   ): Promise<RecurringPaymentResponseContent> {
     const params = { main_key: mainKey, subkeys, payment_request: paymentRequest };
-    const { status: answer } = await this.request('RequestRecurringPayment', 'recurring_payment', params, options);
+    const { status: answer, schedule_stream_id } = await this.request('RequestRecurringPayment', 'recurring_payment', params, options);
     if (answer.status?.status !== 'confirmed') return answer;
     const { subscription_id, authorized_amount, authorized_currency, authorized_recurrence } = answer.status;
-    return { ...answer, subscription_id, authorized_amount, authorized_currency, authorized_recurrence };
+    const confirmed = { ...answer, subscription_id, authorized_amount, authorized_currency, authorized_recurrence };
+    return schedule_stream_id ? { ...confirmed, schedule_stream_id } : confirmed;
   }
 
   /** Asks a person for a payment and resolves once they are being asked; `onStatusChange` hears how it goes on. */
@@ -247,16 +257,67 @@ export class PortalSDK {
     return { invoice, payment_hash: payment_hash ?? null };
   }
 
-  /** Pays an invoice from the daemon's wallet. */
-  async payInvoice(invoice: string, options: CallOptions = {}): Promise<PayInvoiceResult> {
-    const { preimage, fees_paid_msat } = await this.request('PayInvoice', 'pay_invoice', { invoice }, options);
+  /** Pays an invoice from the daemon's wallet, within the bounds of `options` or those that are configured. */
+  async payInvoice(invoice: string, options: PayInvoiceOptions = {}): Promise<PayInvoiceResult> {
+    const { amount_msat, max_fee_msat, retry, ...call } = options;
+    const { preimage, fees_paid_msat } = await this.request('PayInvoice', 'pay_invoice', { invoice, amount_msat, max_fee_msat, retry }, call);
     return { preimage, fees_paid_msat };
+  }
+
+  /** What a person pasted or scanned asks for: an invoice, a BIP 321 URI, an LNURL or a Lightning address. */
+  async readPaymentInstruction(instruction: string, options: CallOptions = {}): Promise<PaymentInstruction> {
+    const answer = await this.request('ReadPaymentInstruction', 'payment_instruction', { instruction }, options);
+    return stamped(answer.instruction, 'expires_at');
+  }
+
+  /**
+   * Pays to whatever `readPaymentInstruction` reads. A Lightning address makes a new invoice for every call, so give
+   * an `idempotencyKey` of your own: only the key says that one payment is meant, also after a restart.
+   */
+  async payInstruction(instruction: string, content: PayInstructionContent = {}, options: CallOptions = {}): Promise<PayInvoiceResult> {
+    const { preimage, fees_paid_msat } = await this.request('PayInstruction', 'pay_invoice', { ...content, instruction }, options);
+    return { preimage, fees_paid_msat };
+  }
+
+  /** Takes money that an LNURL offers; whether it has come, `lookupPayment` says. */
+  async withdrawLnurl(instruction: string, content: WithdrawContent = {}, options: CallOptions = {}): Promise<Withdrawal> {
+    const { amount_msat, payment_hash } = await this.request('WithdrawLnurl', 'withdraw_lnurl', { ...content, instruction }, options);
+    return { amount_msat, payment_hash };
+  }
+
+  /** Where a payment stands by the books of the daemon's wallet, or null when that does not know it. */
+  async lookupPayment(paymentHash: string, options: CallOptions = {}): Promise<WalletPayment | null> {
+    const { payment } = await this.request('LookupPayment', 'lookup_payment', { payment_hash: paymentHash }, options);
+    return payment && stamped(payment, 'settled_at');
+  }
+
+  /**
+   * Gives back what was paid on a stream, or a part of it; never more. Resolves when the money has gone back: the
+   * person's app is asked for an invoice first. Waiting ends as for every call, the refund goes on:
+   * use `streamRefund`, or the same `idempotencyKey` again, when it may take longer.
+   */
+  async refundPayment(streamId: string, content: RefundContent = {}, options: CallOptions = {}): Promise<Refunded> {
+    const limit = options.timeout ?? this.connection.config.waitTimeout;
+    const stream = await this.streamRefund(streamId, content, options);
+    const cancel = after(limit, () => {
+      const details = { cmd: 'RefundPayment', streamId: stream.streamId };
+      stream.end(new PortalSDKError(`RefundPayment: timeout, not ended within ${limit} ms`, 'REQUEST_TIMEOUT', details, options));
+      stream.close();
+    });
+    const { value } = await stream.next().finally(cancel);
+    if (value === undefined) throw new PortalSDKError('The refund ended without a word', 'STREAM_LOST', { streamId: stream.streamId });
+    return value as Refunded;
+  }
+
+  /** Like `refundPayment`, for `for await`: one `Refunded`, or a rejection when nothing has gone back. */
+  streamRefund(streamId: string, content: RefundContent = {}, options: CallOptions = {}): Promise<PortalStream<Refunded>> {
+    return this.openIterator('RefundPayment', 'refund_payment', { ...content, stream_id: streamId }, options, refundKind);
   }
 
   /** The kind and balance of the daemon's wallet. */
   async getWalletInfo(options: CallOptions = {}): Promise<WalletInfo> {
-    const { wallet_type, balance_msat } = await this.request('GetWalletInfo', 'wallet_info', undefined, options);
-    return { wallet_type, balance_msat };
+    const { type: _, ...info } = await this.request('GetWalletInfo', 'wallet_info', undefined, options);
+    return stamped(info, 'balance_at');
   }
 
   /** When a calendar comes up next, or null if never again. */
@@ -265,6 +326,60 @@ export class PortalSDK {
     if (next === null || next === undefined) return null;
     if (!/^\d+$/.test(String(next))) throw new PortalSDKError('Unexpected moment', 'UNEXPECTED_RESPONSE', next);
     return new Timestamp(BigInt(next));
+  }
+
+  // --- subscriptions that the daemon charges ---
+
+  /** Lets the daemon charge a subscription that a person agreed to earlier. */
+  scheduleSubscription(
+    mainKey: string,
+    subkeys: string[],
+    subscription: AgreedSubscription,
+    schedule: SubscriptionSchedule = {},
+    options: CallOptions = {},
+  ): Promise<Subscription> {
+    return this.subscription('ScheduleSubscription', { main_key: mainKey, subkeys, subscription, schedule }, options);
+  }
+
+  /** Charges nothing until it is resumed; a charge that is open stays open. */
+  pauseSubscription(streamId: string, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('PauseSubscription', { stream_id: streamId }, options);
+  }
+
+  /** Charges it again; one that is past due is asked for at once. */
+  resumeSubscription(streamId: string, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('ResumeSubscription', { stream_id: streamId }, options);
+  }
+
+  /** Charges another amount from now on. */
+  changeSubscription(streamId: string, change: SubscriptionChange, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('ChangeSubscription', { ...change, stream_id: streamId }, options);
+  }
+
+  /** Ends a subscription, and the person is told; null when they had not agreed to it yet. */
+  async cancelSubscription(streamId: string, reason?: string, options: CallOptions = {}): Promise<Subscription | null> {
+    const params = { stream_id: streamId, reason };
+    const { subscription } = await this.request('CancelSubscription', 'subscription_cancelled', params, options);
+    return subscription && readSubscription(subscription);
+  }
+
+  /** Where a subscription stands. */
+  getSubscription(streamId: string, options: CallOptions = {}): Promise<Subscription> {
+    return this.subscription('GetSubscription', { stream_id: streamId }, options);
+  }
+
+  /** The subscriptions that the daemon charges, oldest first; ask again with `next` as `after` for more. */
+  async listSubscriptions(filter: SubscriptionFilter = {}, options: CallOptions = {}): Promise<SubscriptionList> {
+    const { type: _, ...list } = await this.request('ListSubscriptions', 'subscriptions', { ...filter }, options);
+    return { ...list, subscriptions: list.subscriptions.map(readSubscription) };
+  }
+
+  /**
+   * Reads what happens to a subscription for `for await`, from behind the index `after` or from its beginning.
+   * Ends when the subscription is closed.
+   */
+  streamSubscription(streamId: string, after?: number): PortalStream<SubscriptionEvent> {
+    return this.readAgain(streamId, subscriptionKind, after);
   }
 
   // --- profiles ---
@@ -305,17 +420,19 @@ export class PortalSDK {
     return (await this.request('SendCashuDirect', 'send_cashu_direct_success', { main_key: mainKey, subkeys, token }, options)).message;
   }
 
-  /** Makes a token at a mint. */
+  /** Makes a token at a mint, for one person only with `lock_to` in the options. */
   async mintCashu(
     mint_url: string,
     static_auth_token: string | undefined,
     unit: string,
     amount: number,
     description?: string,
-    options: CallOptions = {},
+    options: MintCashuOptions = {},
   ): Promise<string> {
-    const params = { mint_url, static_auth_token, unit, amount, description };
-    return (await this.request('MintCashu', 'cashu_mint', params, options)).token;
+    const { lock_to, lock_until: until, ...call } = options;
+    const lock_until = until && Number(until.valueOf());
+    const params = { mint_url, static_auth_token, unit, amount, description, lock_to, lock_until };
+    return (await this.request('MintCashu', 'cashu_mint', params, call)).token;
   }
 
   /** Redeems a token at its mint and resolves to its amount. */
@@ -324,9 +441,39 @@ export class PortalSDK {
     unit: string,
     token: string,
     static_auth_token?: string,
-    options: CallOptions = {},
+    options: BurnCashuOptions = {},
   ): Promise<number> {
-    return (await this.request('BurnCashu', 'cashu_burn', { mint_url, unit, token, static_auth_token }, options)).amount;
+    const { amount, ...call } = options;
+    return (await this.redeemCashu({ mint_url, unit, token, static_auth_token, amount }, call)).amount;
+  }
+
+  /** Like `burnCashu`, and also tells what of it the daemon's ticket wallet has kept. */
+  async redeemCashu(content: RedeemCashuContent, options: CallOptions = {}): Promise<RedeemedCashu> {
+    const { amount, kept = 0 } = await this.request('BurnCashu', 'cashu_burn', { ...content }, options);
+    return { amount, kept };
+  }
+
+  /** Takes back a token that `mintCashu` made and nobody has claimed; resolves to its amount. */
+  async takeBackCashu(token: string, options: CallOptions = {}): Promise<number> {
+    return (await this.request('TakeBackCashu', 'cashu_take_back', { token }, options)).amount;
+  }
+
+  /** What the daemon's ticket wallet holds, what it gave away and nobody claimed, and what is under way. */
+  async getCashuWallet(options: CallOptions = {}): Promise<CashuWallet> {
+    const { balances, unclaimed, open } = await this.request('GetCashuWallet', 'cashu_wallet', undefined, options);
+    return { balances, unclaimed: unclaimed.map((given) => stamped(given, 'since')), open: open.map((begun) => stamped(begun, 'since')) };
+  }
+
+  /** What happened to tickets behind the event of this number, in order, at most a hundred; ask again for more. */
+  async listTicketEvents(after?: number, options: CallOptions = {}): Promise<TicketEvent[]> {
+    const { events } = await this.request('ListTicketEvents', 'ticket_events', { after }, options);
+    return events.map((event) => stamped(event, 'at'));
+  }
+
+  /** Looks at a ticket at the door and uses it up. A repeated `idempotencyKey` gets the first verdict again. */
+  async checkTicket(content: CheckTicketContent, options: CallOptions = {}): Promise<TicketVerdict> {
+    const { type: _, ...verdict } = await this.request('CheckTicket', 'ticket_verdict', { ...content }, options);
+    return verdict as TicketVerdict;
   }
 
   // --- relays ---
@@ -348,51 +495,13 @@ export class PortalSDK {
    * with what comes. Ends with the stream, whose last event may be an `error`; leave the loop to end it earlier.
    */
   streamEvents(streamId: string, after?: number): PortalStream<StreamEvent> {
-    const stream = this.iterator(streamId, anyKind);
-    stream.position = after;
-    stream.held = true;
-    this.streams.attach(streamId, stream);
-    const agreed = (): void => {
-      stream.held = false;
-    };
-    this.connection.resume(streamId, {}, agreed).catch((thrown: unknown) => {
-      const error = asPortalError(thrown, 'STREAM_LOST');
-      stream.end(error.code === 'SERVER_ERROR' ? lostStream(streamId, error) : error);
-      this.streams.detach(streamId, stream);
-    });
-    return stream;
+    return this.readAgain(streamId, anyKind, after);
   }
 
-  // --- how calls are made ---
+  // --- what several calls share ---
 
-  private request<T extends ResponseData['type']>(cmd: string, type: T, params: Params | undefined, options: CallOptions): Promise<DataOf<T>> {
-    return this.connection.call(cmd, params, { ...options, take: (data) => expectType(cmd, type, data) }) as Promise<DataOf<T>>;
-  }
-
-  /** Makes a call whose answer names a stream, and attaches a reader before any later frame is looked at. */
-  private openStream<T extends 'key_handshake_url' | 'single_payment' | 'listen_closed_recurring_payment'>(
-    cmd: string,
-    type: T,
-    params: Params | undefined,
-    options: CallOptions,
-    reader: (streamId: string) => Reader,
-  ): Promise<DataOf<T>> {
-    const spec: CallSpec = {
-      ...options,
-      take: (answer, call) => {
-        const data = expectType(cmd, type, answer);
-        const { stream_id: streamId, last_index: lastIndex } = data as { stream_id: string; last_index?: number | null };
-        const attached = reader(streamId);
-        // A stream that is older than this call begins, for its reader, with what comes now.
-        if (typeof lastIndex === 'number') attached.position = lastIndex;
-        this.streams.attach(streamId, attached);
-        // It may have begun on another socket: what came there is fetched, what came here is known by its index.
-        if (call.resent || options.idempotencyKey !== undefined) this.attachAgain(streamId);
-        return data;
-      },
-    };
-    this.streams.expect();
-    return this.connection.call(cmd, params, spec, () => this.streams.unexpect()) as Promise<DataOf<T>>;
+  private async subscription(cmd: string, params: Params, options: CallOptions): Promise<Subscription> {
+    return readSubscription((await this.request(cmd, 'subscription', params, options)).subscription);
   }
 
   private async openHandshake(
@@ -408,53 +517,10 @@ export class PortalSDK {
     });
     return url;
   }
-
-  private async openIterator<T>(
-    cmd: string,
-    type: 'single_payment' | 'listen_closed_recurring_payment',
-    params: Params | undefined,
-    options: CallOptions,
-    kind: StreamKind<T>,
-  ): Promise<PortalStream<T>> {
-    let stream!: PortalStream<T>;
-    await this.openStream(cmd, type, params, options, (streamId) => {
-      stream = this.iterator(streamId, kind);
-      return stream;
-    });
-    return stream;
-  }
-
-  private attachAgain(streamId: string): void {
-    this.connection.resume(streamId).catch((thrown: unknown) => {
-      const error = asPortalError(thrown, 'STREAM_LOST');
-      // An older daemon cannot resume, but goes on with the stream; and the end of the connection ends or resumes it.
-      if (error.daemonCode === 'stream_not_found') this.streams.lose(streamId, lostStream(streamId, error));
-    });
-  }
-
-  private iterator<T>(streamId: string, kind: StreamKind<T>): PortalStream<T> {
-    return new PortalStream(streamId, kind, (stream) => this.streams.detach(streamId, stream));
-  }
-
-  private callbackReader<T>(kind: StreamKind<T>, callback: ((value: T) => void) | undefined): CallbackReader<T> {
-    return new CallbackReader(
-      kind,
-      (value) => this.events.guard(() => callback?.(value)),
-      (error) => {
-        // The end of the whole connection is told once, not for every stream.
-        if (error.code === 'STREAM_LOST' || error.code === 'SERVER_ERROR') this.events.error(error);
-      },
-    );
-  }
 }
 
-function expectType<T extends ResponseData['type']>(cmd: string, type: T, data: unknown): DataOf<T> {
-  if (isResponseType(data, type)) return data;
-  throw new PortalSDKError(`Unexpected answer to ${cmd}`, 'UNEXPECTED_RESPONSE', data);
-}
-
-function lostStream(streamId: string, cause: PortalSDKError): PortalSDKError {
-  return new PortalSDKError(`Stream lost: ${cause.message}`, 'STREAM_LOST', { streamId }, { daemonCode: cause.daemonCode });
+function readSubscription(subscription: Subscription<WireMoment>): Subscription {
+  return stamped(subscription, 'next_due', 'acts_at', 'until');
 }
 
 function invoiceParams(mainKey: string, subkeys: string[], request: InvoicePaymentRequestContent): Params {

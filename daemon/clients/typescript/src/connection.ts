@@ -36,7 +36,8 @@ const NO_STREAM = '00000000-0000-0000-0000-000000000000';
 /** A connection that heals itself. */
 export class Connection {
   private readonly calls: CallTable;
-  private readonly config: Required<Pick<ClientConfig, 'connectTimeout' | 'requestTimeout' | 'waitTimeout'>>;
+  /** The limits, with their defaults. */
+  readonly config: Required<Pick<ClientConfig, 'connectTimeout' | 'requestTimeout' | 'waitTimeout'>>;
   private link?: Link;
   /** The token that the daemon accepted last. */
   private token?: string;
@@ -416,7 +417,7 @@ export class Connection {
     const call = this.calls.get(id);
     if (frame.type === 'success') call?.resolve(frame.data);
     else if (frame.type === 'error') {
-      const error = daemonError(frame, call?.command.cmd);
+      const error = daemonError(frame, call?.command);
       if (!call) {
         if (id === '') this.events.error(error);
         return;

@@ -1,4 +1,6 @@
 /** The one error class of the package, and how the daemon's error frames become it. */
+import type { DaemonErrorCode } from './types/codes.js';
+import type { Command } from './types/wire.js';
 
 /** What went wrong, as seen by the client. These words never change. */
 export type PortalSDKErrorCode =
@@ -27,20 +29,27 @@ export type PortalSDKErrorCode =
 export interface PortalSDKErrorInfo {
   /** Whatever helps to find the cause: the frame, the command, the cause. */
   details?: unknown;
-  /** The daemon's own stable code, such as `not_configured`. Older daemons send none. */
-  daemonCode?: string;
+  /** The daemon's own stable code, such as `not_configured`. Older daemons send none, newer ones may send others. */
+  daemonCode?: DaemonErrorCode | (string & {});
   /** Whether the same call may succeed later, unchanged and without doing anything twice. */
   retryable?: boolean;
+  /** The idempotency key of the call that failed. */
+  idempotencyKey?: string;
 }
 
 /** Every error that the SDK throws, rejects with or reports. */
 export class PortalSDKError extends Error {
   readonly code: PortalSDKErrorCode;
   readonly details?: unknown;
-  /** The daemon's own stable code, such as `not_configured`. Older daemons send none. */
-  readonly daemonCode?: string;
+  /** The daemon's own stable code, such as `not_configured`. Older daemons send none, newer ones may send others. */
+  readonly daemonCode?: DaemonErrorCode | (string & {});
   /** Whether the same call may succeed later, unchanged and without doing anything twice. */
   readonly retryable: boolean;
+  /**
+   * The idempotency key of the call that failed, also when it was a random one: the same call with it goes on with
+   * what was begun instead of doing it again.
+   */
+  readonly idempotencyKey?: string;
 
   constructor(message: string, code: PortalSDKErrorCode, details?: unknown, info: PortalSDKErrorInfo = {}) {
     super(message);
@@ -49,6 +58,7 @@ export class PortalSDKError extends Error {
     this.details = details;
     this.daemonCode = info.daemonCode;
     this.retryable = info.retryable ?? false;
+    this.idempotencyKey = info.idempotencyKey;
   }
 }
 
@@ -62,18 +72,20 @@ export interface ErrorFrame {
 const AUTH_CODES = new Set(['auth_failed', 'unauthenticated']);
 
 /**
- * The error for an error frame that answers `cmd`.
+ * The error for an error frame that answers `command`.
  *
  * Only the code decides whether it is about authentication, never the words of the message. A daemon
  * without codes is believed to mean authentication only when it answers `Auth` itself.
  */
-export function daemonError(frame: ErrorFrame, cmd?: string): PortalSDKError {
+export function daemonError(frame: ErrorFrame, command?: Command): PortalSDKError {
+  const cmd = command?.cmd;
   const message = typeof frame.message === 'string' && frame.message !== '' ? frame.message : 'The daemon reported an error';
   const daemonCode = typeof frame.code === 'string' ? frame.code : undefined;
   const isAuth = daemonCode === undefined ? cmd === 'Auth' : AUTH_CODES.has(daemonCode);
   return new PortalSDKError(message, isAuth ? 'AUTH_FAILED' : 'SERVER_ERROR', { cmd, frame }, {
     daemonCode,
     retryable: frame.retryable === true,
+    idempotencyKey: command?.idempotency_key,
   });
 }
 

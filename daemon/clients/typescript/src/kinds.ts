@@ -1,7 +1,9 @@
 /** The kinds of streams that the daemon has, and when each is over. */
 import type { StreamKind } from './readers.js';
+import { stamped } from './timestamp.js';
 import type { KeyHandshake } from './types/auth.js';
-import type { CloseRecurringPaymentNotification, InvoiceStatus, InvoiceStatusName } from './types/payments.js';
+import type { CloseRecurringPaymentNotification, InvoiceStatus, InvoiceStatusName, Refunded } from './types/payments.js';
+import type { SubscriptionEvent } from './types/subscriptions.js';
 import type { NotificationData, StreamEvent } from './types/wire.js';
 
 /** The daemon waits five minutes for the visitor of a one-time URL; an hour is surely over. */
@@ -52,17 +54,38 @@ export const closedPaymentKind: StreamKind<CloseRecurringPaymentNotification> = 
   reading: () => 'open',
 };
 
+/** A refund: over when the money has gone back; the stream's own error ends one that does not. */
+export const refundKind: StreamKind<Refunded> = {
+  read: (data) => {
+    if (data.type !== 'refunded') return undefined;
+    const { payment, amount_msat, fees_paid_msat, preimage } = data;
+    return { payment, amount_msat, fees_paid_msat, preimage };
+  },
+  reading: () => 'done',
+};
+
+/** A subscription that the daemon charges: over when closed. */
+export const subscriptionKind: StreamKind<SubscriptionEvent> = {
+  read: (data, index) =>
+    data.type === 'subscription_update'
+      ? stamped({ index, ...data.status }, 'next_due', 'due', 'until', 'retry_at', 'closes_at', 'from', 'to')
+      : undefined,
+  reading: ({ status }) => (status === 'closed' ? 'done' : 'open'),
+};
+
 /** The events after which nothing follows, whatever the stream. */
 const FINAL = new Set<string>([
   'authenticate_key',
   'recurring_payment_response',
   'invoice_response',
   'cashu_response',
+  'refunded',
   'error',
 ] satisfies NotificationData['type'][]);
 
 function isFinal(data: NotificationData): boolean {
   if (data.type === 'payment_status_update') return data.status?.status === 'paid';
+  if (data.type === 'subscription_update') return data.status?.status === 'closed';
   if (data.type === 'delivery') return data.queued === false;
   return FINAL.has(data.type);
 }

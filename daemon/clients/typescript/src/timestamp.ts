@@ -36,3 +36,13 @@ export class Timestamp {
     return this.seconds;
   }
 }
+
+/** An answer or event whose moments, seconds on the wire, are `Timestamp`s; whatever else there is stays as it came. */
+export function stamped<T>(data: object, ...members: string[]): T {
+  const result: Record<string, unknown> = { ...data };
+  for (const member of members) {
+    const seconds = result[member];
+    if (/^\d+$/.test(String(seconds))) result[member] = new Timestamp(BigInt(seconds as string));
+  }
+  return result as T;
+}

@@ -46,6 +46,7 @@ interface Stream {
 function isFinal(data: Data): boolean {
   if (data.type === 'payment_status_update') return (data['status'] as { status: string }).status === 'paid';
   if (data.type === 'delivery') return data['queued'] === false;
+  if (data.type === 'subscription_update') return (data['status'] as { status: string }).status === 'closed';
   return data.type !== 'key_handshake' && data.type !== 'closed_recurring_payment';
 }
 
@@ -262,6 +263,8 @@ export class FakeDaemon {
       this.status(streamId, 'user_approved');
       this.status(streamId, 'user_success', { preimage: '00'.repeat(32) });
       this.status(streamId, 'paid', { preimage: '00'.repeat(32) });
+    } else if (cmd === 'RefundPayment') {
+      this.notify(streamId, { type: 'refunded', payment: 'stream-1', amount_msat: 700, fees_paid_msat: 1, preimage: '00'.repeat(32) });
     } else if (cmd === 'ListenClosedRecurringPayment') {
       this.notify(streamId, { type: 'closed_recurring_payment', reason: null, subscription_id: 'sub-1', recipient: USER, main_key: USER });
     }
@@ -314,6 +317,38 @@ const stream = (type: string, more: (streamId: string) => Record<string, unknown
   return { type, stream_id: streamId, ...more(streamId) };
 };
 
+const HASH = '11'.repeat(32);
+const MINT = 'https://mint.example.com';
+
+/** A subscription as the daemon shows it. */
+export const SUBSCRIPTION = {
+  stream_id: '0199c0de-0000-7000-8000-000000000001',
+  subscription_id: 'sub-1',
+  main_key: USER,
+  status: 'active',
+  why: null,
+  amount: 10,
+  adjustment: 0,
+  currency: 'Millisats',
+  calendar: 'monthly',
+  time_zone: null,
+  description: null,
+  period: 1,
+  next_due: '1767225600',
+  acts_at: '1767225600',
+  paid: 1,
+  attempts: 0,
+  until: null,
+  max_payments: 12,
+  payment: null,
+};
+
+const named = (type: string, more: Record<string, unknown>): Handler => ({ stream_id }) => ({
+  type,
+  ...(type === 'subscription_cancelled' ? { stream_id } : {}),
+  subscription: { ...SUBSCRIPTION, stream_id, ...more },
+});
+
 const DEFAULTS: Record<string, Handler> = {
   NewKeyHandshakeUrl: stream('key_handshake_url', (id) => ({ url: `portal://${USER}?token=${id}` })),
   AuthenticateKey: ({ main_key }) => ({
@@ -347,6 +382,19 @@ const DEFAULTS: Record<string, Handler> = {
   FetchNip05Profile: () => ({ type: 'fetch_nip05_profile', profile: { public_key: USER, relays: [], nip46: [] } }),
   RequestInvoice: () => ({ type: 'invoice_payment', invoice: 'lnbcrt1', payment_hash: null }),
   PayInvoice: () => ({ type: 'pay_invoice', preimage: '00'.repeat(32), fees_paid_msat: 7 }),
+  ReadPaymentInstruction: ({ instruction }) => ({
+    type: 'payment_instruction',
+    instruction: instruction.includes('@')
+      ? { kind: 'lnurl_pay', host: instruction.split('@')[1], min_msat: 1000, max_msat: 100_000, description: 'Jo', comment_length: 20 }
+      : { kind: 'invoice', invoice: instruction, payment_hash: HASH, amount_msat: null, description: null, expires_at: '1767225600' },
+  }),
+  PayInstruction: () => ({ type: 'pay_invoice', preimage: '00'.repeat(32), fees_paid_msat: 7 }),
+  WithdrawLnurl: ({ amount_msat }) => ({ type: 'withdraw_lnurl', amount_msat: amount_msat ?? 9000, payment_hash: HASH }),
+  LookupPayment: () => ({
+    type: 'lookup_payment',
+    payment: { direction: 'incoming', state: 'settled', amount_msat: 9000, fees_paid_msat: 0, settled_at: '1767225600' },
+  }),
+  RefundPayment: stream('refund_payment'),
   GetWalletInfo: () => ({ type: 'wallet_info', wallet_type: 'nwc', balance_msat: 21_000 }),
   IssueJwt: () => ({ type: 'issue_jwt', token: 'jwt' }),
   VerifyJwt: () => ({ type: 'verify_jwt', target_key: USER }),
@@ -354,6 +402,25 @@ const DEFAULTS: Record<string, Handler> = {
   SendCashuDirect: () => ({ type: 'send_cashu_direct_success', message: 'Cashu direct sent' }),
   MintCashu: () => ({ type: 'cashu_mint', token: 'cashuA' }),
   BurnCashu: ({ mint_url }) => ({ type: 'cashu_burn', amount: mint_url ? 10 : 0 }),
+  TakeBackCashu: () => ({ type: 'cashu_take_back', amount: 10 }),
+  GetCashuWallet: () => ({
+    type: 'cashu_wallet',
+    balances: [{ mint_url: MINT, unit: 'sat', available: 10, reserved: 0, given: 1 }],
+    unclaimed: [{ mint_url: MINT, unit: 'vip', amount: 1, since: 1_767_225_600, token: 'cashuB' }],
+    open: [{ kind: 'mint', mint_url: MINT, unit: 'vip', amount: 1, since: 1_767_225_600 }],
+  }),
+  ListTicketEvents: ({ after = 0 }) => ({
+    type: 'ticket_events',
+    events: [{ number: after + 1, at: 1_767_225_600, event: { type: 'spent', key: 'mint:order-17', mint: MINT, unit: 'vip', amount: 1, used: true } }],
+  }),
+  CheckTicket: () => ({ type: 'ticket_verdict', verdict: 'valid', amount: 1 }),
+  ScheduleSubscription: ({ subscription }) => ({ type: 'subscription', subscription: { ...SUBSCRIPTION, ...subscription, recurrence: undefined } }),
+  PauseSubscription: named('subscription', { status: 'paused', acts_at: null }),
+  ResumeSubscription: named('subscription', { status: 'active' }),
+  ChangeSubscription: ({ stream_id, amount }) => ({ type: 'subscription', subscription: { ...SUBSCRIPTION, stream_id, amount, adjustment: -5 } }),
+  CancelSubscription: named('subscription_cancelled', { status: 'closed', why: 'by_service', next_due: null, acts_at: null }),
+  GetSubscription: named('subscription', {}),
+  ListSubscriptions: () => ({ type: 'subscriptions', subscriptions: [SUBSCRIPTION], next: SUBSCRIPTION.stream_id }),
   AddRelay: ({ relay }) => ({ type: 'add_relay', relay }),
   RemoveRelay: ({ relay }) => ({ type: 'remove_relay', relay }),
   CalculateNextOccurrence: () => ({ type: 'calculate_next_occurrence', next_occurrence: '1767225600' }),

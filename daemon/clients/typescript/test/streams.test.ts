@@ -70,6 +70,26 @@ test('paid ends a payment, and a late paid follows a timeout', async (t) => {
   assert.equal(openStreams(client), 0);
 });
 
+test('a refund resolves when the money has gone back, and rejects with the code when it has not', async (t) => {
+  const { daemon, client } = await loggedIn(t);
+  const told = (id: string, data: object) => JSON.stringify({ type: 'notification', id, index: 0, data });
+  const asked: unknown[] = [];
+  daemon.on('RefundPayment', (params) => {
+    asked.push(params);
+    return { type: 'refund_payment', stream_id: daemon.openStream(`refund-${asked.length}`) };
+  });
+  const refunded = { payment: 'p', amount_msat: 700, fees_paid_msat: 1, preimage: 'ab' };
+  const paid = client.refundPayment('p', { amount_msat: 700 });
+  await until(() => openStreams(client) === 1, 'the first');
+  daemon.broadcast(told('refund-1', { type: 'refunded', ...refunded }));
+  assert.deepEqual(await paid, refunded);
+  const failed = client.refundPayment('p');
+  await until(() => openStreams(client) === 1, 'the second');
+  daemon.broadcast(told('refund-2', { type: 'error', code: 'insufficient_funds', reason: 'empty' }));
+  await assert.rejects(failed, sdkError('SERVER_ERROR', { daemonCode: 'insufficient_funds' }));
+  assert.deepEqual(asked, [{ amount_msat: 700, stream_id: 'p' }, { stream_id: 'p' }]);
+});
+
 test('payments that ended without money are remembered within bounds', async (t) => {
   const { daemon, client } = await loggedIn(t);
   daemon.on('RequestSinglePayment', (_params, d) => {

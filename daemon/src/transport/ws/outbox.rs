@@ -3,7 +3,7 @@
 //! up. Nothing is lost by that: every event is in its stream's log, to be resumed from.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portal_core::event::StreamEvent;
@@ -221,53 +221,27 @@ impl Queue {
     }
 }
 
-/// Receives the events of one stream for one socket.
+/// Receives the events of one stream for one socket. There may be very many: it has no more than
+/// it needs.
 pub(super) struct Attachment {
     pub(super) key: u32,
+    /// Whether the socket no longer wants the events.
+    gone: AtomicBool,
     outbox: Arc<Outbox>,
-    phase: AtomicU8,
-    moved: Notify,
 }
-
-/// The client may not have read yet that there is a stream.
-const GATED: u8 = 0;
-/// It has.
-const OPEN: u8 = 1;
-/// The socket no longer wants the events.
-const GONE: u8 = 2;
 
 impl Attachment {
     pub(super) fn new(key: u32, outbox: Arc<Outbox>) -> Arc<Self> {
-        Arc::new(Self { key, outbox, phase: AtomicU8::new(GATED), moved: Notify::new() })
-    }
-
-    /// The client knows of the stream.
-    pub(super) fn open(&self) {
-        // Not when it is gone already.
-        if self.phase.compare_exchange(GATED, OPEN, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.moved.notify_one();
-        }
+        Arc::new(Self { key, gone: AtomicBool::new(false), outbox })
     }
 
     /// The socket no longer wants the events.
     pub(super) fn leave(&self) {
-        self.phase.store(GONE, Ordering::Release);
-        self.moved.notify_one();
+        self.gone.store(true, Ordering::Release);
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.phase.load(Ordering::Acquire) == GONE
-    }
-
-    /// Waits until the client knows of the stream; false when nobody wants the events any more.
-    /// For one waiter.
-    pub(super) async fn opened(&self) -> bool {
-        loop {
-            match self.phase.load(Ordering::Acquire) {
-                GATED => self.moved.notified().await,
-                phase => return phase == OPEN,
-            }
-        }
+        self.gone.load(Ordering::Acquire)
     }
 
     /// Delivers an event of the log, once there is room for it. False when nobody wants more.
@@ -362,13 +336,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attachment_opens_once_and_not_after_its_end() {
+    async fn nothing_is_delivered_to_whoever_has_left() {
         let attachment = Attachment::new(1, Outbox::new());
-        attachment.open();
-        assert!(attachment.opened().await);
+        assert!(attachment.deliver(&event()) && attachment.replayed(&event()).await);
         attachment.leave();
-        attachment.open();
-        assert!(!attachment.opened().await);
         assert!(!attachment.deliver(&event()) && !attachment.replayed(&event()).await);
     }
 }

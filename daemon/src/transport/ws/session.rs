@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::frame::{self, CommandFrame, FrameId};
 use super::login::{goodbye, last_words};
 use super::outbox::{Attachment, Item, Outbox};
-use super::streams::{Out, Streams, died};
+use super::streams::{Follow, Out, Streams, died};
 use crate::commands::{Command, Context, Outcome, Reply, auth, once};
 use crate::error::CommandError;
 use crate::state::AppState;
@@ -199,6 +199,7 @@ impl Session {
                 if let Ok(number) = payload.as_ref().try_into().map(u64::from_be_bytes) {
                     let detached = self.streams.pong(number, &mut self.out);
                     self.let_go(detached);
+                    self.follow();
                 }
                 Ok(())
             }
@@ -269,8 +270,10 @@ impl Session {
                 command,
                 Command::ListenClosedRecurringPayment(_) | Command::ResumeStream(_)
             );
-        // Whoever knows idempotency keys also knows events that came later than 0.3.
-        let attachment = attaches.then(|| self.streams.begin(&self.outbox, idempotency.is_some()));
+        // Whoever knows idempotency keys, or commands that came later than 0.3, also knows events
+        // that did.
+        let all = idempotency.is_some() || matches!(command, Command::RefundPayment(_));
+        let attachment = attaches.then(|| self.streams.begin(&self.outbox, all));
         self.running = self.running.saturating_add(1);
         let state = self.state.clone();
         let mut ending = Ending {
@@ -284,20 +287,12 @@ impl Session {
             });
             let result = execute(&state, command, attachment.clone(), idempotency).await;
             let stream = result.as_ref().ok().and_then(Outcome::stream);
-            let log = match &result {
-                Ok(Outcome::Attach { stream, after, .. }) => Some((*stream, *after)),
-                _ => None,
-            };
-            let sent = ending.send(result);
-            let Some(attachment) = attachment else { return };
-            match (sent, log, stream) {
-                (true, Some((stream, after)), _) => follow(&state, stream, after, attachment).await,
-                (false, None, Some(stream)) => {
-                    // The socket has gone meanwhile: nobody else knows of this attachment.
-                    let sink: Arc<dyn EventSink> = attachment;
-                    state.service.streams().detach(stream, &sink);
-                }
-                _ => {}
+            if !ending.send(result)
+                && let (Some(stream), Some(attachment)) = (stream, attachment)
+            {
+                // The socket has gone meanwhile: nobody else knows of this attachment.
+                let sink: Arc<dyn EventSink> = attachment;
+                state.service.streams().detach(stream, &sink);
             }
         });
     }
@@ -320,7 +315,19 @@ impl Session {
         }
         let detached = self.streams.tick(now, &mut self.out);
         self.let_go(detached);
+        self.follow();
         Ok(())
+    }
+
+    /// Begins to read the logs of streams that the client knows of now.
+    fn follow(&mut self) {
+        for follow in self.streams.take_to_follow() {
+            let state = self.state.clone();
+            self.state.tasks.spawn(async move {
+                let Follow { stream, after, attachment } = follow;
+                follow_log(&state, stream, after, attachment).await;
+            });
+        }
     }
 
     fn let_go(&self, detached: Vec<super::streams::Detached>) {
@@ -342,6 +349,8 @@ async fn execute(
         service: &state.service,
         env: &state.env,
         wallet_missing: state.wallet_missing,
+        #[cfg(feature = "cashu")]
+        tickets: state.tickets.as_ref(),
         attach: attachment.map(|attachment| attachment as Arc<dyn EventSink>),
         idempotency,
     };
@@ -349,15 +358,12 @@ async fn execute(
 }
 
 /// Delivers the log of a stream, as fast as the client reads, then what happens.
-async fn follow(
+async fn follow_log(
     state: &AppState,
     stream: StreamId,
     mut after: Option<u64>,
     attachment: Arc<Attachment>,
 ) {
-    if !attachment.opened().await {
-        return;
-    }
     let streams = state.service.streams();
     let following = async {
         loop {

@@ -42,10 +42,14 @@ pub(super) type Detached = (StreamId, Arc<Attachment>);
 /// All attachments of one socket.
 #[derive(Default)]
 pub(super) struct Streams {
-    entries: HashMap<u32, Entry>,
+    /// There may be very many, and a table that has just doubled is half empty: the entries lie
+    /// beside it.
+    entries: HashMap<u32, Box<Entry>>,
     /// The streams that a client who can resume is attached to, so that it is attached once.
     resumable: HashMap<StreamId, u32>,
     gates: VecDeque<Gate>,
+    /// Streams whose log is to be read, now that the client knows of them.
+    to_follow: Vec<Follow>,
     limits: VecDeque<(Instant, u32)>,
     /// Events that are held back.
     held: usize,
@@ -71,13 +75,23 @@ enum Mode {
     /// Events become notifications.
     Open,
     /// The end of the stream answers a command.
-    Reply(Box<(FrameId, Answer)>),
+    Reply(FrameId, Answer),
 }
 
 struct Gate {
     ping: u64,
     until: Instant,
     key: u32,
+    /// For a stream that was there before: its log after this index comes first.
+    log: Option<Option<u64>>,
+}
+
+/// A stream whose log is to be delivered, and then what happens.
+pub(super) struct Follow {
+    pub(super) stream: StreamId,
+    /// From the first event when `None`.
+    pub(super) after: Option<u64>,
+    pub(super) attachment: Arc<Attachment>,
 }
 
 /// How an attachment begins.
@@ -89,6 +103,8 @@ struct Gating {
     all: bool,
     /// Whether an attachment that is there makes way for this one, and not the other way round.
     again: bool,
+    /// The log after this index is to be delivered first.
+    log: Option<Option<u64>>,
 }
 
 impl Streams {
@@ -103,7 +119,7 @@ impl Streams {
         let mode = Mode::Opening(Vec::new());
         let entry =
             Entry { attachment: Arc::clone(&attachment), stream: None, mode, all, ended: false };
-        self.entries.insert(key, entry);
+        self.entries.insert(key, Box::new(entry));
         attachment
     }
 
@@ -125,14 +141,15 @@ impl Streams {
                 return self.gate(
                     key,
                     stream,
-                    Gating { shared, all: false, again: true },
+                    Gating { shared, all: false, again: true, log: None },
                     now,
                     out,
                 );
             }
-            Ok(Outcome::Attach { stream, reply, all, again, after: _ }) => {
+            Ok(Outcome::Attach { stream, reply, all, again, after }) => {
                 out.push(Out::Text(frame::success(&id, &reply)));
-                return self.gate(key, stream, Gating { shared: true, all, again }, now, out);
+                let how = Gating { shared: true, all, again, log: Some(after) };
+                return self.gate(key, stream, how, now, out);
             }
             Ok(Outcome::Waiting { stream, answer }) => {
                 return self.wait(key, id, stream, answer, now, out);
@@ -150,7 +167,7 @@ impl Streams {
         now: Instant,
         out: &mut Vec<Out>,
     ) -> Vec<Detached> {
-        let Gating { shared, all, again } = how;
+        let Gating { shared, all, again, log } = how;
         let Some((key, entry)) = key.and_then(|key| Some((key, self.entries.get_mut(&key)?)))
         else {
             return Vec::new();
@@ -166,7 +183,7 @@ impl Streams {
         }
         let ping = self.ping(out);
         let until = now.checked_add(GATE_LIMIT).unwrap_or(now);
-        self.gates.push_back(Gate { ping, until, key });
+        self.gates.push_back(Gate { ping, until, key, log });
         // Whoever attaches again on the same socket hears everything once.
         let old = if once { self.resumable.insert(stream, key) } else { None };
         old.and_then(|old| self.detach(old)).into_iter().collect()
@@ -189,7 +206,7 @@ impl Streams {
         let Mode::Opening(held) = &mut entry.mode else { return Vec::new() };
         let held = std::mem::take(held);
         let ended = entry.ended;
-        entry.mode = Mode::Reply(Box::new((id, answer)));
+        entry.mode = Mode::Reply(id, answer);
         entry.stream = Some(stream);
         self.held = self.held.saturating_sub(held.len());
         if let Some(limit) = answer.limit() {
@@ -212,8 +229,7 @@ impl Streams {
                 None
             }
             Mode::Open => self.detach(key),
-            Mode::Reply(reply) => {
-                let (id, answer) = &**reply;
+            Mode::Reply(id, answer) => {
                 out.push(Out::Text(frame::error(id, &answer.unanswered())));
                 self.detach(key)
             }
@@ -241,8 +257,7 @@ impl Streams {
                 }
                 if event.body.is_final() { self.detach(key) } else { None }
             }
-            Mode::Reply(reply) => {
-                let (id, answer) = &**reply;
+            Mode::Reply(id, answer) => {
                 let text = match answer.answer_in(&event.body)? {
                     Ok(reply) => frame::success(id, &reply),
                     Err(error) => frame::error(id, &error),
@@ -273,8 +288,8 @@ impl Streams {
                 break;
             }
             self.limits.pop_front();
-            if let Some(Entry { mode: Mode::Reply(reply), .. }) = self.entries.get(&key) {
-                out.push(Out::Text(frame::error(&reply.0, &reply.1.too_late())));
+            if let Some(Mode::Reply(id, answer)) = self.entries.get(&key).map(|entry| &entry.mode) {
+                out.push(Out::Text(frame::error(id, &answer.too_late())));
                 detached.extend(self.detach(key));
             }
         }
@@ -288,12 +303,20 @@ impl Streams {
         let held = std::mem::take(held);
         let ended = entry.ended;
         entry.mode = Mode::Open;
-        entry.attachment.open();
+        if let (Some(after), Some(stream)) = (gate.log, entry.stream) {
+            let attachment = Arc::clone(&entry.attachment);
+            self.to_follow.push(Follow { stream, after, attachment });
+        }
         self.held = self.held.saturating_sub(held.len());
         detached.extend(held.into_iter().filter_map(|event| self.event(gate.key, event, out)));
         if ended {
             detached.extend(self.ended(gate.key, out));
         }
+    }
+
+    /// The streams whose log is to be read now.
+    pub(super) fn take_to_follow(&mut self) -> Vec<Follow> {
+        std::mem::take(&mut self.to_follow)
     }
 
     /// When [`Streams::tick`] has something to do next.
@@ -325,6 +348,7 @@ impl Streams {
     pub(super) fn clear(&mut self) -> Vec<Detached> {
         self.resumable.clear();
         self.gates.clear();
+        self.to_follow.clear();
         self.limits.clear();
         self.held = 0;
         self.entries
@@ -350,7 +374,7 @@ impl Streams {
     }
 }
 
-/// Whoever waits for an attachment to open is told when nobody is left to open it.
+/// Whoever delivers a log is told when nobody is left to read it.
 impl Drop for Streams {
     fn drop(&mut self) {
         drop(self.clear());
@@ -367,6 +391,8 @@ const fn known_to_old_clients(event: &PortalEvent) -> bool {
         | PortalEvent::RecurringPaymentResponse { .. }
         | PortalEvent::InvoiceResponse { .. }
         | PortalEvent::CashuResponse { .. }
+        | PortalEvent::SubscriptionUpdate { .. }
+        | PortalEvent::Refunded { .. }
         | PortalEvent::Delivery { .. }
         | PortalEvent::Error { .. } => false,
     }

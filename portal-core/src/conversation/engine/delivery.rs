@@ -29,6 +29,11 @@ impl Engine {
                 Conversation::Ask(ask) if reaches(&ask.via()) => {
                     vec![ask.outgoing(stream, ask.peer.keys())]
                 }
+                Conversation::Refund(refund)
+                    if refund.unanswered() && reaches(&refund.ask.via()) =>
+                {
+                    vec![refund.ask.outgoing(stream, refund.ask.peer.keys())]
+                }
                 Conversation::Payment(payment)
                     if payment.unanswered() && reaches(&payment.via()) =>
                 {

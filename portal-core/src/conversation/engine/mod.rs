@@ -18,10 +18,11 @@ use crowd::Crowd;
 use nostr::PublicKey;
 
 use super::peer::Peer;
+use super::refund::{PaidOut, RefundState};
 use super::route::{Route, Routes};
 use super::{Change, Conversation, Effect, Saved, Step, Via, ask, handshake};
 use crate::event::PortalEvent;
-use crate::primitives::{ErrorCode, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
 use crate::protocol::envelope::{Opened, Refusal};
 use crate::protocol::kinds;
 use crate::protocol::subkey::SubkeyProof;
@@ -222,6 +223,10 @@ impl Engine {
             Some(Conversation::Payment(payment)) => payment
                 .learn(author, proof, now)
                 .map(|keys| (payment.outgoing(stream, keys), payment.peer.clone())),
+            Some(Conversation::Refund(refund)) if refund.unanswered() => refund
+                .ask
+                .learn(author, proof, now)
+                .map(|keys| (refund.ask.outgoing(stream, keys), refund.ask.peer.clone())),
             Some(Conversation::Send(send)) => send
                 .learn(author, proof, now)
                 .map(|(keys, peer)| (send.outgoing_to(stream, keys), peer)),
@@ -238,11 +243,23 @@ impl Engine {
         step
     }
 
-    /// The wallet has the money for an invoice.
-    pub fn settled(&mut self, payment_hash: [u8; 32], preimage: Option<&str>) -> Step {
+    /// The wallet has the money for an invoice: so much.
+    pub fn settled(
+        &mut self,
+        payment_hash: [u8; 32],
+        preimage: Option<&str>,
+        amount: Millisats,
+    ) -> Step {
         let mut step = Step::default();
         for stream in self.requests_for(payment_hash) {
             if let Some(Conversation::Payment(payment)) = self.get(stream) {
+                step.changes.push(Change::Received {
+                    stream,
+                    main_key: payment.peer.main_key,
+                    payment_hash,
+                    amount,
+                    request: payment.message.to_string(),
+                });
                 let moved = payment.settled(preimage.map(str::to_owned));
                 self.moved(stream, moved, &mut step);
             }
@@ -259,6 +276,19 @@ impl Engine {
             {
                 self.moved(stream, moved, &mut step);
             }
+        }
+        step
+    }
+
+    /// Paying the invoice of a refund has ended.
+    pub fn paid_out(&mut self, stream: StreamId, outcome: PaidOut) -> Step {
+        let mut step = Step::default();
+        if let Some(Conversation::Refund(refund)) = self.get(stream) {
+            let (event, state) = refund.over(outcome);
+            let counted = refund.counted(stream, state);
+            self.append(stream, event, &mut step);
+            step.changes.push(counted);
+            self.end(stream, &mut step);
         }
         step
     }
@@ -295,6 +325,12 @@ impl Engine {
         match &mut entry.conversation {
             Conversation::Handshake(_) | Conversation::Ask(_) => {
                 self.append(stream, ask::Ask::timeout(), step);
+                self.end(stream, step);
+            }
+            Conversation::Refund(refund) => {
+                let counted = refund.counted(stream, RefundState::Void);
+                self.append(stream, ask::Ask::timeout(), step);
+                step.changes.push(counted);
                 self.end(stream, step);
             }
             Conversation::Payment(payment) => {
@@ -360,6 +396,7 @@ impl Engine {
             Conversation::Closes => self.closes = Some(stream),
             Conversation::Handshake(_)
             | Conversation::Ask(_)
+            | Conversation::Refund(_)
             | Conversation::Send(_)
             | Conversation::Subscription(_) => {}
         }
@@ -374,6 +411,10 @@ impl Engine {
             Conversation::Handshake(handshake) => (handshake.expires_at, false),
             Conversation::Ask(ask) => (Some(ask.expires_at), true),
             Conversation::Payment(payment) => (Some(payment.deadline()), payment.unanswered()),
+            Conversation::Refund(refund) => {
+                let open = refund.unanswered();
+                (open.then_some(refund.ask.expires_at), open)
+            }
             Conversation::Send(send) => (Some(send.deadline()), send.done_until.is_none()),
             Conversation::Answer(answer) => {
                 (Some(answer.expires_at), answer.undelivered().next().is_some())
@@ -413,6 +454,11 @@ impl Engine {
                 let outgoing = payment.outgoing(stream, payment.peer.keys());
                 step.effects.push(Effect::Publish(outgoing));
             }
+            Some(Conversation::Refund(refund)) => {
+                step.changes.push(refund.counted(stream, RefundState::Open));
+                let outgoing = refund.ask.outgoing(stream, refund.ask.peer.keys());
+                step.effects.push(Effect::Publish(outgoing));
+            }
             Some(Conversation::Send(send)) => {
                 step.effects.push(Effect::Publish(send.outgoing(stream)));
             }
@@ -432,6 +478,12 @@ impl Engine {
                 step.effects.extend(connect(&payment.peer, payment.expires_at));
                 step.effects.extend(payment.watched.map(|invoice| invoice.watch(false)));
             }
+            Some(Conversation::Refund(refund)) => match refund.pay_out(stream) {
+                Some(pay_out) => step.effects.push(pay_out),
+                None => {
+                    step.effects.extend(connect(&refund.ask.peer, refund.ask.expires_at));
+                }
+            },
             Some(Conversation::Send(send)) => match &send.via {
                 Via::Peer(relays) | Via::Only(relays) if !relays.is_empty() => {
                     let relays = relays.clone();
@@ -496,6 +548,7 @@ impl Engine {
             Conversation::Closes => self.closes = None,
             Conversation::Handshake(_)
             | Conversation::Ask(_)
+            | Conversation::Refund(_)
             | Conversation::Send(_)
             | Conversation::Subscription(_) => {}
         }
@@ -509,6 +562,7 @@ fn routes_of(conversation: &Conversation) -> Vec<Route> {
             .chain(handshake.plain_token.as_deref().map(Route::token))
             .collect(),
         Conversation::Ask(ask) => vec![ask.question.route()],
+        Conversation::Refund(refund) => vec![refund.ask.question.route()],
         Conversation::Payment(payment) => vec![payment.route()],
         Conversation::Subscription(subscription) => {
             vec![Route::subscription(&subscription.subscription_id)]

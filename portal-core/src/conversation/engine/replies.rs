@@ -6,6 +6,8 @@ use super::{
 };
 use crate::conversation::ask::{Answered, Ask};
 use crate::conversation::payment::Payment;
+use crate::conversation::refund::RefundState;
+use crate::event::PortalEvent;
 use crate::primitives::StreamId;
 use crate::protocol::auth::AuthResponse;
 use crate::protocol::handshake::KeyHandshake;
@@ -109,7 +111,11 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let mut refusal = Refusal::Unexpected;
         for stream in self.routes.find(route).to_vec() {
-            let Some(Conversation::Ask(ask)) = self.get(stream) else { continue };
+            let ask = match self.get(stream) {
+                Some(Conversation::Ask(ask)) => ask,
+                Some(Conversation::Refund(refund)) if refund.unanswered() => &refund.ask,
+                _ => continue,
+            };
             match receive(ask) {
                 Ok(answered) => {
                     self.answered(stream, answered, step);
@@ -122,8 +128,26 @@ impl Engine {
     }
 
     fn answered(&mut self, stream: StreamId, answered: Answered, step: &mut Step) {
-        let owner = match self.get(stream) {
+        let owner = match self.table.get_mut(&stream).map(|entry| &mut entry.conversation) {
             Some(Conversation::Ask(ask)) => ask.peer.clone(),
+            Some(Conversation::Refund(refund)) => {
+                match answered.event {
+                    PortalEvent::InvoiceResponse { invoice, .. } => {
+                        refund.invoice = Some(invoice);
+                        let pay_out = refund.pay_out(stream);
+                        self.save(stream, step);
+                        self.reindex(stream);
+                        step.effects.extend(pay_out);
+                    }
+                    event => {
+                        let counted = refund.counted(stream, RefundState::Void);
+                        self.append(stream, event, step);
+                        step.changes.push(counted);
+                        self.end(stream, step);
+                    }
+                }
+                return;
+            }
             _ => return,
         };
         self.append(stream, answered.event, step);

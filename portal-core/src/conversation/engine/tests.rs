@@ -7,5 +7,6 @@ mod login;
 mod one_answer;
 mod payment;
 mod properties;
+mod refund;
 mod send;
 mod subscription;

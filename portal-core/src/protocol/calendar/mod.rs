@@ -10,16 +10,17 @@ mod component;
 mod next;
 mod parse;
 mod text;
+mod zone;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::Weekday;
-use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use self::component::Component;
+pub use self::zone::Zone;
 use crate::primitives::Timestamp;
 
 /// No expression is longer than this, as it is given or normalised.
@@ -47,7 +48,7 @@ const MAX_ZONE_BYTES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calendar {
     rule: Arc<Rule>,
-    zone: Option<Tz>,
+    zone: Option<Zone>,
 }
 
 /// Which local times match, without a zone.
@@ -66,13 +67,13 @@ struct Rule {
 impl Calendar {
     /// The time zone, if one is set; without one the rule is read in UTC.
     #[must_use]
-    pub const fn zone(&self) -> Option<Tz> {
-        self.zone
+    pub const fn zone(&self) -> Option<&Zone> {
+        self.zone.as_ref()
     }
 
     /// The same rule in another time zone, or in none.
     #[must_use]
-    pub fn with_zone(mut self, zone: Option<Tz>) -> Self {
+    pub fn with_zone(mut self, zone: Option<Zone>) -> Self {
         self.zone = zone;
         self
     }
@@ -100,6 +101,12 @@ impl Calendar {
     pub fn next_after(&self, from: Timestamp) -> Option<Timestamp> {
         self.next_from(Timestamp::from_secs(from.as_secs().checked_add(1)?))
     }
+
+    /// The last occurrence after `after` and not after `until`, if there is one.
+    #[must_use]
+    pub fn last_between(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        next::last_between(self, after, until)
+    }
 }
 
 impl FromStr for Calendar {
@@ -113,8 +120,8 @@ impl FromStr for Calendar {
 impl fmt::Display for Calendar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         text::Wire(&self.rule).fmt(f)?;
-        match self.zone {
-            Some(zone) => write!(f, " {}", zone.name()),
+        match &self.zone {
+            Some(zone) => write!(f, " {zone}"),
             None => Ok(()),
         }
     }
@@ -199,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_zone_is_kept_by_us_and_left_out_on_the_wire() {
-        let rome = rule("daily").with_zone(Some(chrono_tz::Europe::Rome));
+        let rome = rule("daily").with_zone(Zone::named("Europe/Rome"));
         assert_eq!(rome.to_string(), "*-*-* 00:00:00 Europe/Rome");
         assert_eq!(rule(&rome.to_string()), rome);
         let json = serde_json::to_string(&rome).expect("a string");
@@ -213,7 +220,7 @@ mod tests {
     fn zones_with_a_hyphen_are_zones_and_not_dates() {
         for name in ["Etc/GMT-1", "America/Port-au-Prince", "UTC"] {
             let rule = rule(&format!("*-*-* 10:00:00 {name}"));
-            assert_eq!(rule.zone().map(|zone| zone.name()), Some(name));
+            assert_eq!(rule.zone().map(Zone::name), Some(name));
         }
         assert_eq!(next("*-*-* 10:00 Etc/GMT-1", 1_744_934_400), Some(1_744_966_800));
         assert_eq!("10:00 Mars-Phobos".parse::<Calendar>(), Err(CalendarError::InvalidFormat));
@@ -255,6 +262,25 @@ mod tests {
     }
 
     #[test]
+    fn the_last_occurrence_of_a_span_is_the_one_that_steps_find() {
+        let at = Timestamp::from_secs;
+        for text in ["daily", "monthly", "*-*-31 10:00 Europe/Rome", "*-*-* *:0..59/7:00"] {
+            let rule = rule(text);
+            for (after, until) in [(1_743_289_199, 1_744_993_853), (1_744_993_853, 1_744_993_854)] {
+                let mut last = None;
+                let mut step = rule.next_after(at(after));
+                while let Some(next) = step.filter(|next| *next <= at(until)) {
+                    last = Some(next);
+                    step = rule.next_after(next);
+                }
+                assert_eq!(rule.last_between(at(after), at(until)), last, "{text}");
+            }
+        }
+        assert_eq!(rule("daily").last_between(at(9), at(9)), None);
+        assert_eq!(rule("daily").last_between(at(u64::MAX), at(u64::MAX)), None);
+    }
+
+    #[test]
     fn a_repeated_hour_never_leads_into_the_past() {
         // In Rome 2025-10-26 02:00..03:00 happens from 1761436800 and again from 1761440400.
         let half_past_two = "*-*-* 02:30:00 Europe/Rome";
@@ -293,7 +319,7 @@ mod tests {
         assert_eq!(growing.parse::<Calendar>(), Err(CalendarError::TooLong));
         let longest = rule(&format!("*-*-* {}1:00", "11,".repeat(142)));
         for zone in chrono_tz::TZ_VARIANTS {
-            let zoned = longest.clone().with_zone(Some(zone));
+            let zoned = longest.clone().with_zone(Zone::named(zone.name()));
             assert_eq!(rule(&zoned.to_string()), zoned);
         }
     }

@@ -3,12 +3,10 @@
 //! Works on local dates and times, part by part, and turns only candidates into instants; the
 //! work is bounded by the days of 130 years, whatever the rule.
 
-use chrono::{DateTime, Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime};
-use chrono::{Offset, TimeDelta, TimeZone, Timelike};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 
 use super::component::{DAYS, HOURS, MONTHS, SIXTIETHS, YEARS};
-use super::{Calendar, Rule};
+use super::{Calendar, Rule, Zone};
 use crate::primitives::Timestamp;
 
 /// 2100-01-03T00:00:00Z: no zone is so far behind that this is still 2099.
@@ -19,22 +17,45 @@ type Time = (u32, u32, u32);
 
 pub(super) fn at_or_after(calendar: &Calendar, from: Timestamp) -> Option<Timestamp> {
     let from = i64::try_from(from.as_secs()).ok().filter(|from| *from < END)?;
-    let zone = calendar.zone.unwrap_or(Tz::UTC);
+    let zone = calendar.zone.as_ref();
     let mut local = local_time(zone, from)?;
     loop {
         let candidate = next_local(&calendar.rule, local)?;
-        match zone.from_local_datetime(&candidate) {
-            MappedLocalTime::Single(moment) | MappedLocalTime::Ambiguous(moment, _) => {
-                let moment = moment.timestamp();
-                if moment >= from {
-                    return u64::try_from(moment).ok().map(Timestamp::from_secs);
-                }
-                // `from` is in the second run of a repeated hour and the candidate in the first.
-                local = after_repeat(zone, moment, from)?.max(succ(candidate)?);
+        local = match first_instant_of(zone, candidate) {
+            Some(moment) if moment >= from => {
+                return u64::try_from(moment).ok().map(Timestamp::from_secs);
             }
-            MappedLocalTime::None => local = after_gap(zone, candidate)?.max(succ(candidate)?),
+            // `from` is in the second run of a repeated hour and the candidate in the first.
+            Some(moment) => after_repeat(zone, moment, from)?.max(succ(candidate)?),
+            None => after_gap(zone, candidate)?.max(succ(candidate)?),
+        };
+    }
+}
+
+/// The last occurrence in `(after, until]`: the start of the shortest span up to `until` that has
+/// one, found by halving.
+pub(super) fn last_between(
+    calendar: &Calendar,
+    after: Timestamp,
+    until: Timestamp,
+) -> Option<Timestamp> {
+    let found = |from: u64| {
+        at_or_after(calendar, Timestamp::from_secs(from)).filter(|found| *found <= until)
+    };
+    let mut low = after.as_secs().checked_add(1)?;
+    let mut last = found(low)?;
+    let mut high = until.as_secs();
+    while low < high {
+        let middle = high - (high - low) / 2;
+        match found(middle) {
+            Some(later) => {
+                last = later;
+                low = middle.max(later.as_secs());
+            }
+            None => high = middle - 1,
         }
     }
+    Some(last)
 }
 
 /// The first matching local time that is not before `from`.
@@ -105,7 +126,7 @@ fn next_time(rule: &Rule, floor: Time) -> Option<Time> {
 }
 
 /// The first local time after the gap that `missing` falls into.
-fn after_gap(zone: Tz, missing: NaiveDateTime) -> Option<NaiveDateTime> {
+fn after_gap(zone: Option<&Zone>, missing: NaiveDateTime) -> Option<NaiveDateTime> {
     const DAY: i64 = 86_400;
     let middle = missing.and_utc().timestamp();
     let after = first_instant(middle - DAY, middle + DAY, |instant| {
@@ -116,7 +137,7 @@ fn after_gap(zone: Tz, missing: NaiveDateTime) -> Option<NaiveDateTime> {
 
 /// The local time at which a repeat ends, of which `first` lies in the first run and `second` in
 /// the second.
-fn after_repeat(zone: Tz, first: i64, second: i64) -> Option<NaiveDateTime> {
+fn after_repeat(zone: Option<&Zone>, first: i64, second: i64) -> Option<NaiveDateTime> {
     let before = offset(zone, first)?;
     let change = first_instant(first, second, |instant| offset(zone, instant) != Some(before));
     DateTime::from_timestamp(change.checked_add(before)?, 0).map(|local| local.naive_utc())
@@ -136,14 +157,23 @@ fn first_instant(mut low: i64, mut high: i64, holds: impl Fn(i64) -> bool) -> i6
     high
 }
 
-fn local_time(zone: Tz, instant: i64) -> Option<NaiveDateTime> {
-    let utc = DateTime::from_timestamp(instant, 0)?;
-    Some(utc.with_timezone(&zone).naive_local())
+/// What the clocks show; without a zone they show UTC.
+fn local_time(zone: Option<&Zone>, instant: i64) -> Option<NaiveDateTime> {
+    match zone {
+        Some(zone) => zone.local(instant),
+        None => DateTime::from_timestamp(instant, 0).map(|utc| utc.naive_utc()),
+    }
 }
 
-fn offset(zone: Tz, instant: i64) -> Option<i64> {
-    let utc = DateTime::from_timestamp(instant, 0)?.naive_utc();
-    Some(i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()))
+fn first_instant_of(zone: Option<&Zone>, local: NaiveDateTime) -> Option<i64> {
+    match zone {
+        Some(zone) => zone.first_instant(local),
+        None => Some(local.and_utc().timestamp()),
+    }
+}
+
+fn offset(zone: Option<&Zone>, instant: i64) -> Option<i64> {
+    zone.map_or(Some(0), |zone| zone.offset(instant))
 }
 
 fn succ(local: NaiveDateTime) -> Option<NaiveDateTime> {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chrono::Weekday;
-use chrono_tz::Tz;
 
 use super::component::{Component, DAYS, Domain, HOURS, MONTHS, SIXTIETHS, YEARS};
 use super::text::Wire;
-use super::{Calendar, CalendarError, MAX_CALENDAR_BYTES, MAX_ZONE_BYTES, Rule};
+use super::{Calendar, CalendarError, MAX_CALENDAR_BYTES, MAX_ZONE_BYTES, Rule, Zone};
 
 pub(super) fn calendar(text: &str) -> Result<Calendar, CalendarError> {
     if text.len() > MAX_CALENDAR_BYTES {
@@ -24,10 +23,10 @@ pub(super) fn calendar(text: &str) -> Result<Calendar, CalendarError> {
             time = Some(time_of_day(part)?);
         } else if time.is_some() {
             // A zone stands last. Only what is no zone can be a date that came too late.
-            zone = Some(match part.parse::<Tz>() {
+            zone = Some(match part.parse::<Zone>() {
                 Ok(zone) => zone,
                 Err(_) if is_date(part) => return Err(CalendarError::InvalidFormat),
-                Err(_) => return Err(CalendarError::InvalidTimezone { name: part.to_owned() }),
+                Err(unknown) => return Err(unknown),
             });
         } else if is_date(part) {
             date = Some(days(part)?);

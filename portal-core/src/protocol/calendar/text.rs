@@ -34,7 +34,7 @@ pub(super) fn human(calendar: &Calendar, show_zone: bool) -> String {
         text.push_str(" at ");
         text.push_str(&time);
     }
-    if let Some(zone) = calendar.zone.filter(|_| show_zone) {
+    if let Some(zone) = calendar.zone.as_ref().filter(|_| show_zone) {
         text.push_str(" (");
         text.push_str(zone.name());
         text.push(')');

@@ -6,7 +6,11 @@ use super::backend;
 use crate::storage::StorageError;
 
 /// The files in order: the first makes version 1. Never edited once released.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_subscriptions.sql"),
+    include_str!("migrations/0003_payments.sql"),
+];
 
 /// The version this program writes.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;

@@ -6,9 +6,13 @@
 //! One process per file: nothing here arbitrates between two.
 
 mod migrations;
+mod payments;
 mod reads;
+mod schedules;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "cashu")]
+pub mod tickets;
 mod writer;
 mod writes;
 
@@ -35,6 +39,7 @@ use super::{
 use crate::event::StreamEvent;
 use crate::primitives::{StreamId, Timestamp};
 use writer::{Batch, Job};
+use writes::Expired;
 
 /// What a commit waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,7 +218,9 @@ impl Store for SqliteStore {
     }
 
     async fn prune(&self, before: Timestamp) -> Result<u64, StorageError> {
-        let mut rows: u64 = 0;
+        // Schedules first: their streams go with the others once they have ended.
+        let schedules = Expired { before, streams: Vec::new(), idempotency: Vec::new() };
+        let mut rows = self.ask(|reply| Job::Prune(schedules, reply)).await?;
         let mut cursor = Some(reads::PruneCursor::default());
         while let Some(from) = cursor {
             let (expired, next) =

@@ -64,7 +64,8 @@ pub(super) fn stream(
     let (last, open): (Option<u64>, bool) = connection
         .prepare_cached(
             "SELECT (SELECT max(place) FROM events WHERE stream = ?1),
-                    EXISTS (SELECT 1 FROM conversations WHERE stream = ?1)",
+                    EXISTS (SELECT 1 FROM conversations WHERE stream = ?1)
+                    OR EXISTS (SELECT 1 FROM schedules WHERE stream = ?1 AND ended_at IS NULL)",
         )
         .and_then(|mut statement| {
             statement.query_row([key(&stream)], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -125,7 +126,8 @@ pub(super) fn outgoing(
 ) -> Result<Option<OutgoingRecord>, StorageError> {
     one(
         connection,
-        "SELECT payment_hash, at, amount, status, invoice FROM outgoing WHERE payment_hash = ?1",
+        "SELECT payment_hash, at, amount, status, invoice, payee, max_fee, attempt
+         FROM outgoing WHERE payment_hash = ?1",
         [payment_hash],
         outgoing_record,
     )
@@ -136,7 +138,8 @@ pub(super) fn pending_outgoing(
 ) -> Result<Vec<OutgoingRecord>, StorageError> {
     all(
         connection,
-        "SELECT payment_hash, at, amount, status, invoice FROM outgoing WHERE pending = 1
+        "SELECT payment_hash, at, amount, status, invoice, payee, max_fee, attempt
+         FROM outgoing WHERE pending = 1
          ORDER BY at, payment_hash",
         [],
         outgoing_record,
@@ -175,6 +178,8 @@ pub(super) fn expired(
         connection,
         "SELECT stream, max(at) < ?2
              AND NOT EXISTS (SELECT 1 FROM conversations WHERE stream = events.stream)
+             AND NOT EXISTS (SELECT 1 FROM schedules
+                 WHERE stream = events.stream AND ended_at IS NULL)
          FROM events WHERE stream > ?1 GROUP BY stream ORDER BY stream LIMIT ?3",
         params![after, millis(before), PRUNE_STEP],
         |row| Ok((stream_id(row, 0)?, row.get::<_, bool>(1).map_err(backend)?)),
@@ -213,10 +218,16 @@ fn outgoing_record(row: &Row<'_>) -> Result<OutgoingRecord, StorageError> {
         amount: Millisats::new(row.get::<_, i64>(2).map_err(backend)?.cast_unsigned()),
         status: json(row, 3, "payment")?,
         invoice: row.get(4).map_err(backend)?,
+        payee: match row.get_ref(5).map_err(backend)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(bytes(row, 5, "payment")?),
+        },
+        max_fee: Millisats::new(row.get::<_, i64>(6).map_err(backend)?.cast_unsigned()),
+        attempt: row.get(7).map_err(backend)?,
     })
 }
 
-fn one<T>(
+pub(super) fn one<T>(
     connection: &Connection,
     sql: &str,
     params: impl rusqlite::Params,
@@ -226,7 +237,7 @@ fn one<T>(
     statement.query_row(params, |row| Ok(read(row))).optional().map_err(backend)?.transpose()
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl rusqlite::Params,
@@ -245,7 +256,7 @@ fn blob<'r>(row: &'r Row<'_>, column: usize, what: &'static str) -> Result<&'r [
     row.get_ref(column).map_err(backend)?.as_blob().map_err(|_| StorageError::Corrupt { what })
 }
 
-fn bytes<const N: usize>(
+pub(super) fn bytes<const N: usize>(
     row: &Row<'_>,
     column: usize,
     what: &'static str,
@@ -253,7 +264,7 @@ fn bytes<const N: usize>(
     blob(row, column, what)?.try_into().map_err(|_| StorageError::Corrupt { what })
 }
 
-fn stream_id(row: &Row<'_>, column: usize) -> Result<StreamId, StorageError> {
+pub(super) fn stream_id(row: &Row<'_>, column: usize) -> Result<StreamId, StorageError> {
     bytes(row, column, "stream id").map(|id| StreamId::from_uuid(Uuid::from_bytes(id)))
 }
 

@@ -9,8 +9,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::event::{PaymentUpdate, PortalEvent};
 use crate::primitives::Millisats;
+use crate::storage::schedule::{
+    AuthorizationRecord, AuthorizationStore as _, ChargeRecord, ScheduleRecord, ScheduleStore as _,
+};
 use crate::storage::suite::{StorePlace, append, conversation, stream};
-use crate::storage::{OutgoingStatus, commit};
+use crate::storage::{OutgoingStatus, PaymentStore as _, commit};
 
 struct Place {
     folder: TempDir,
@@ -61,7 +64,12 @@ async fn files_are_their_owners_alone() {
 
 #[tokio::test]
 async fn a_database_of_every_older_version_opens() {
-    let fixtures: [Option<&str>; 2] = [None, Some(include_str!("fixtures/v1.sql"))];
+    let fixtures: [Option<&str>; 4] = [
+        None,
+        Some(include_str!("fixtures/v1.sql")),
+        Some(include_str!("fixtures/v2.sql")),
+        Some(include_str!("fixtures/v3.sql")),
+    ];
     for (version, rows) in (0..=migrations::VERSION).zip(fixtures) {
         let place = Place::new();
         let old = migrations::database_of_version(&place.path(), version);
@@ -73,6 +81,9 @@ async fn a_database_of_every_older_version_opens() {
         if rows.is_some() {
             reads_the_rows_of_the_fixture(&store).await;
         }
+        if version >= 2 {
+            reads_the_subscriptions_of_the_fixture(&store).await;
+        }
         drop(store);
         let found: u32 = Connection::open(place.path())
             .expect("opens")
@@ -81,6 +92,41 @@ async fn a_database_of_every_older_version_opens() {
         assert_eq!(found, migrations::VERSION);
     }
     assert_eq!(fixtures.len() - 1, migrations::VERSION as usize, "each version has its fixture");
+}
+
+async fn reads_the_subscriptions_of_the_fixture(store: &SqliteStore) {
+    let id: StreamId = "018bcfe5-687b-7fff-bfff-fffffffffffe".parse().expect("a UUID");
+    let payment: StreamId = "018bcfe5-687b-7fff-bfff-fffffffffffd".parse().expect("a UUID");
+    let owner = PublicKey::from_byte_array([1; 32]);
+    let schedule = ScheduleRecord {
+        stream: id,
+        owner,
+        subscription_id: "sub-42".to_owned(),
+        due_at: Some(Timestamp::from_secs(1_700_086_400)),
+        waits_for: Some(payment),
+        ended_at: None,
+        state: br#"{"phase":"x"}"#.to_vec(),
+        next_index: 3,
+    };
+    assert_eq!(store.schedule(id).await.expect("reads"), Some(schedule));
+    let charge = ChargeRecord {
+        schedule: id,
+        period: 7,
+        attempt: 1,
+        due: Timestamp::from_secs(1_700_000_000),
+        at: Timestamp::from_secs(1_700_000_001),
+        amount: 21_000,
+        payment,
+        paid: true,
+    };
+    assert_eq!(store.charges(id, None, 10).await.expect("reads"), [charge]);
+    let authorization = AuthorizationRecord {
+        subscription_id: "sub-43".to_owned(),
+        service: owner,
+        ended_at: None,
+        state: br#"{"amount":1}"#.to_vec(),
+    };
+    assert_eq!(store.authorizations().await.expect("reads"), [authorization]);
 }
 
 async fn reads_the_rows_of_the_fixture(store: &SqliteStore) {
@@ -122,9 +168,14 @@ async fn reads_the_rows_of_the_fixture(store: &SqliteStore) {
         amount: Millisats::new(21_000),
         status: OutgoingStatus::Pending,
         at,
+        payee: None,
+        max_fee: Millisats::new(0),
+        attempt: 1,
     };
     assert_eq!(store.pending_outgoing().await.expect("reads"), [payment]);
     assert_eq!(store.setting("name").await.expect("reads"), Some(vec![1, 255]));
+    let spent = store.spent_since(at, None).await.expect("reads");
+    assert_eq!(spent.total, Millisats::new(21_000), "what an older program has spent counts");
 }
 
 #[test]

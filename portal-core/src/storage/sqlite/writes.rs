@@ -4,12 +4,12 @@
 
 use rusqlite::{Connection, Statement, params};
 
-use super::backend;
+use super::schedules::ScheduleWrites;
+use super::{backend, payments};
 use crate::event::StreamEvent;
 use crate::primitives::{StreamId, Timestamp};
 use crate::storage::{
-    ConversationRecord, IdempotencyRecord, OutgoingRecord, OutgoingStatus, PeerRecord,
-    StorageError, Write,
+    ConversationRecord, IdempotencyRecord, OutgoingRecord, PeerRecord, StorageError, Write,
 };
 
 /// Every statement of the writer, prepared once for the life of the connection.
@@ -20,10 +20,13 @@ pub(super) struct Writes<'c> {
     put_peer: Statement<'c>,
     put_idempotency: Statement<'c>,
     put_outgoing: Statement<'c>,
+    put_received: Statement<'c>,
+    put_refund: Statement<'c>,
     put_setting: Statement<'c>,
     remove_setting: Statement<'c>,
     prune_stream: Statement<'c>,
     prune_idempotency: Statement<'c>,
+    schedules: ScheduleWrites<'c>,
     json: Vec<u8>,
 }
 
@@ -55,9 +58,12 @@ impl<'c> Writes<'c> {
             )?,
             put_outgoing: prepare(
                 "INSERT OR REPLACE INTO outgoing
-                     (payment_hash, pending, at, amount, status, invoice)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                     (payment_hash, pending, at, amount, status, invoice, payee, max_fee, attempt,
+                      spent)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?,
+            put_received: prepare(payments::PUT_RECEIVED)?,
+            put_refund: prepare(payments::PUT_REFUND)?,
             put_setting: prepare(
                 "INSERT INTO settings (name, value) VALUES (?1, ?2)
                  ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -67,9 +73,12 @@ impl<'c> Writes<'c> {
             prune_stream: prepare(
                 "DELETE FROM events WHERE stream = ?1
                  AND NOT EXISTS (SELECT 1 FROM conversations WHERE stream = ?1)
+                 AND NOT EXISTS
+                     (SELECT 1 FROM schedules WHERE stream = ?1 AND ended_at IS NULL)
                  AND (SELECT max(at) FROM events WHERE stream = ?1) < ?2",
             )?,
             prune_idempotency: prepare("DELETE FROM idempotency WHERE key = ?1 AND at < ?2")?,
+            schedules: ScheduleWrites::prepare(connection)?,
             json: Vec::new(),
         })
     }
@@ -94,12 +103,18 @@ impl<'c> Writes<'c> {
             Write::PutPeer(record) => self.put_peer(record),
             Write::PutIdempotency(record) => self.put_idempotency(record),
             Write::PutOutgoing(record) => self.put_outgoing(record),
+            Write::PutReceived(record) => payments::put_received(&mut self.put_received, record),
+            Write::PutRefund(record) => payments::put_refund(&mut self.put_refund, record),
             Write::PutSetting { name, value } => {
                 self.put_setting.execute(params![name, value]).map(drop).map_err(backend)
             }
             Write::RemoveSetting { name } => {
                 self.remove_setting.execute([name]).map(drop).map_err(backend)
             }
+            Write::PutSchedule(_)
+            | Write::RemoveSchedule(_)
+            | Write::PutCharge(_)
+            | Write::PutAuthorization(_) => self.schedules.apply(write),
         }
     }
 
@@ -149,8 +164,10 @@ impl<'c> Writes<'c> {
     }
 
     fn put_outgoing(&mut self, record: &OutgoingRecord) -> Result<(), StorageError> {
-        let OutgoingRecord { payment_hash, invoice, amount, status, at } = record;
-        let pending = matches!(status, OutgoingStatus::Pending);
+        let OutgoingRecord { payment_hash, invoice, amount, status, at, payee, max_fee, attempt } =
+            record;
+        let pending = record.is_pending();
+        let spent = i64::try_from(record.spent().as_u64()).unwrap_or(i64::MAX);
         let status = json(&mut self.json, status)?;
         self.put_outgoing
             .execute(params![
@@ -159,7 +176,11 @@ impl<'c> Writes<'c> {
                 at.as_secs(),
                 amount.as_u64().cast_signed(),
                 status,
-                invoice
+                invoice,
+                payee.as_ref().map(|key| &key[..]),
+                max_fee.as_u64().cast_signed(),
+                attempt,
+                spent
             ])
             .map(drop)
             .map_err(backend)
@@ -167,7 +188,7 @@ impl<'c> Writes<'c> {
 
     /// Deletes what is still old and closed among these; returns the number of rows.
     pub(super) fn prune(&mut self, expired: &Expired) -> Result<u64, StorageError> {
-        let mut rows: usize = 0;
+        let mut rows = self.schedules.prune(expired.before)?;
         for stream in &expired.streams {
             let millis = millis(expired.before);
             rows += self.prune_stream.execute(params![key(stream), millis]).map_err(backend)?;
@@ -193,11 +214,16 @@ pub(super) struct Expired {
 /// Whether a write can find its place taken.
 pub(super) const fn is_unique(write: &Write) -> bool {
     match write {
-        Write::Append(_) | Write::PutIdempotency(_) => true,
+        Write::Append(_) | Write::PutIdempotency(_) | Write::PutCharge(_) => true,
         Write::PutConversation(_)
         | Write::RemoveConversation(_)
         | Write::PutPeer(_)
         | Write::PutOutgoing(_)
+        | Write::PutSchedule(_)
+        | Write::RemoveSchedule(_)
+        | Write::PutAuthorization(_)
+        | Write::PutReceived(_)
+        | Write::PutRefund(_)
         | Write::PutSetting { .. }
         | Write::RemoveSetting { .. } => false,
     }

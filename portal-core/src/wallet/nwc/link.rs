@@ -6,30 +6,39 @@
 //! repeated while nobody answers. None is ever signed anew, and its `expiration` tag keeps a wallet
 //! that comes late from starting it.
 
+mod hear;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use nostr::{Event, EventId, Keys, PublicKey, Tag, TagKind, Timestamp as NostrTime};
-use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::NwcOptions;
+use super::about::About;
 use super::cipher::{self, Cipher, Sealer};
-use super::message::{self, Notification, NotificationType, Request, Response};
+use super::message::{self, NotificationType, Request, Response};
+use super::pin::Pin;
+use super::pulse::{self, Pulse};
 use super::seen::Recent;
-use super::{NwcOptions, books};
 use crate::env::Env;
 use crate::primitives::Timestamp;
 use crate::relay::{Publication, RelayAddress, RelayPool, RelaySink, Targets};
-use crate::wallet::events::EventSource;
-use crate::wallet::{PaymentHash, PaymentState, WalletError, WalletEvent};
+use crate::wallet::events::{EventSource, Source};
+use crate::wallet::{PaymentHash, WalletError, WalletEvent, WalletPayment, WalletState};
 
 /// Notifications that are remembered, so that they are told once.
 const REMEMBERED: usize = 4096;
 /// How often a request other than a payment is repeated while nobody answers.
 const REPEAT: Duration = Duration::from_secs(2);
+/// Payments that were given up and whose answer may still come.
+const GIVEN_UP: usize = 256;
+/// How far the wallet's clock may be ahead of ours: it must not take a request for one that has
+/// ended. What it starts that late is watched by `payments`, as everything that was not answered.
+const CLOCK_SKEW: Duration = Duration::from_secs(120);
 /// NIP-42.
 const KIND_AUTHENTICATION: u16 = 22_242;
 
@@ -43,7 +52,9 @@ pub(super) struct Link {
     pool: OnceLock<Arc<dyn RelayPool>>,
     state: Mutex<State>,
     informed: watch::Sender<bool>,
+    pin: Option<Pin>,
     pub(super) events: EventSource,
+    pub(super) held: Source<WalletPayment>,
     closed: CancellationToken,
 }
 
@@ -53,6 +64,11 @@ struct State {
     negotiated: Option<Cipher>,
     about: Option<About>,
     told: Recent<(NotificationType, PaymentHash), ()>,
+    /// Whether the late answer was told of.
+    given_up: Recent<EventId, bool>,
+    pulse: Pulse,
+    /// Counts how often the first of our relays came (back).
+    connections: u64,
 }
 
 /// A request that is not answered yet.
@@ -64,21 +80,13 @@ struct Waiting {
     confirmed: bool,
 }
 
-/// What the wallet published about itself.
-#[derive(Clone)]
-pub(super) struct About {
-    created_at: NostrTime,
-    pub(super) methods: Vec<String>,
-    pub(super) notifications: Vec<String>,
-    nip44: bool,
-}
-
 impl Link {
     pub(super) fn new(
         env: Env,
         keys: Keys,
         wallet: PublicKey,
         options: NwcOptions,
+        pin: Option<Pin>,
     ) -> Result<Arc<Self>, cipher::SealError> {
         let state = State {
             waiting: HashMap::new(),
@@ -86,6 +94,9 @@ impl Link {
             negotiated: options.cipher,
             about: None,
             told: Recent::new(REMEMBERED),
+            given_up: Recent::new(GIVEN_UP),
+            pulse: Pulse::default(),
+            connections: 0,
         };
         Ok(Arc::new(Self {
             sealer: Sealer::new(keys.clone(), wallet)?,
@@ -96,7 +107,9 @@ impl Link {
             pool: OnceLock::new(),
             state: Mutex::new(state),
             informed: watch::channel(false).0,
+            pin,
             events: EventSource::new(),
+            held: Source::new(),
             closed: CancellationToken::new(),
         }))
     }
@@ -139,6 +152,23 @@ impl Link {
         self.state().about.clone()
     }
 
+    /// How often a first relay was connected: what was read from the wallet before may be stale.
+    pub(super) fn connections(&self) -> u64 {
+        self.state().connections
+    }
+
+    /// How the connection is.
+    pub(super) fn wallet_state(&self) -> WalletState {
+        let state = self.state();
+        if self.closed.is_cancelled() {
+            WalletState::ShutDown
+        } else if state.connected.is_empty() {
+            WalletState::Unreachable
+        } else {
+            state.pulse.state()
+        }
+    }
+
     /// Sends a request and waits for its answer.
     pub(super) async fn call(
         &self,
@@ -167,7 +197,8 @@ impl Link {
             confirmed: false,
         };
         self.state().waiting.insert(event.id, waiting);
-        let guard = WaitGuard { link: self, id: event.id };
+        let made = (Instant::now(), self.env.now());
+        let guard = WaitGuard { link: self, id: event.id, made };
         self.publish(publication.clone());
         let answered = tokio::select! {
             biased;
@@ -188,7 +219,15 @@ impl Link {
             })
         });
         drop(guard);
-        outcome
+        match outcome {
+            // An answer to something else proves nothing about what was asked.
+            Ok(Response { result_type, outcome: Ok(_) })
+                if !result_type.is_empty() && result_type != request.method() =>
+            {
+                Err(WalletError::BadAnswer { what: "it answers another request".to_owned() })
+            }
+            outcome => outcome,
+        }
     }
 
     /// Hands out the same event again and again; never ends.
@@ -203,6 +242,7 @@ impl Link {
     pub(super) async fn shutdown(&self) {
         self.closed.cancel();
         self.events.close();
+        self.held.close();
         if let Some(pool) = self.pool.get() {
             pool.shutdown().await;
         }
@@ -233,7 +273,7 @@ impl Link {
             .sealer
             .seal(cipher, &request.to_json(), &self.env)
             .map_err(|_| WalletError::BadRequest { what: "it is too long".to_owned() })?;
-        let end = self.env.now().saturating_add(timeout.max(Duration::from_secs(1)));
+        let end = self.env.now().saturating_add(timeout).saturating_add(CLOCK_SKEW);
         let mut tags = vec![
             Tag::public_key(self.wallet),
             Tag::expiration(NostrTime::from_secs(end.as_secs())),
@@ -254,109 +294,19 @@ impl Link {
         }
     }
 
-    fn negotiate(state: &mut State, cipher: Cipher) {
+    fn negotiate(&self, state: &mut State, cipher: Cipher) {
         match (state.negotiated, cipher) {
             (Some(Cipher::Nip44), Cipher::Nip04) => {
                 tracing::warn!("the wallet now claims to know only nip-04; staying with nip-44");
             }
-            _ => state.negotiated = Some(cipher),
-        }
-    }
-
-    fn event(&self, frame: &str) {
-        let Ok((_, _, event)) = serde_json::from_str::<(Value, Value, Event)>(frame) else {
-            return;
-        };
-        // Cheap checks first; the signature is worth checking only for what is awaited.
-        if event.pubkey != self.wallet {
-            return;
-        }
-        match event.kind.as_u16() {
-            message::KIND_RESPONSE => self.response(&event),
-            message::KIND_NOTIFICATION_NIP04 | message::KIND_NOTIFICATION_NIP44 => {
-                self.notification(&event);
+            (Some(known), same) if known == same => {}
+            _ => {
+                state.negotiated = Some(cipher);
+                if let Some(pin) = &self.pin {
+                    pin.save(cipher);
+                }
             }
-            message::KIND_INFO => self.information(&event),
-            _ => {}
         }
-    }
-
-    fn response(&self, event: &Event) {
-        let awaited = {
-            let state = self.state();
-            event.tags.event_ids().copied().find(|id| state.waiting.contains_key(id))
-        };
-        let Some(id) = awaited.filter(|_| event.verify().is_ok()) else { return };
-        let answer = match self.sealer.open(&event.content) {
-            Ok((cipher, text)) => Response::parse(&text)
-                .map(|answer| (cipher, answer))
-                .map_err(|_| WalletError::BadAnswer { what: "no nip-47 response".to_owned() }),
-            Err(_) => Err(WalletError::BadAnswer { what: "not sealed for us".to_owned() }),
-        };
-        let mut state = self.state();
-        // An answer that we can read proves that the wallet knows this cipher.
-        if let Ok((Cipher::Nip44, _)) = &answer {
-            Self::negotiate(&mut state, Cipher::Nip44);
-        }
-        if let Some(waiting) = state.waiting.remove(&id)
-            && waiting.answer.send(answer.map(|(_, answer)| answer)).is_err()
-        {
-            tracing::trace!("the wallet answered a request that was given up");
-        }
-    }
-
-    fn notification(&self, event: &Event) {
-        let ours = self.keys.public_key();
-        if !event.tags.public_keys().any(|key| *key == ours) || event.verify().is_err() {
-            return;
-        }
-        let Ok((_, text)) = self.sealer.open(&event.content) else { return };
-        let Ok(Notification { notification_type, notification }) = Notification::parse(&text)
-        else {
-            return;
-        };
-        if let NotificationType::Other(_) = notification_type {
-            return;
-        }
-        // The type itself says that it settled; some wallets leave out the state.
-        let words = message::Transaction {
-            state: Some(notification.state.clone().unwrap_or(message::State::Settled)),
-            ..notification
-        };
-        let Ok(payment) = books::read(&words, None, self.env.now()) else { return };
-        if !matches!(payment.state, PaymentState::Settled { .. }) {
-            return;
-        }
-        if self.state().told.insert((notification_type, payment.payment_hash), ()) {
-            self.events.send(WalletEvent::Settled(payment));
-        }
-    }
-
-    fn information(&self, event: &Event) {
-        let older = |state: &State| {
-            state.about.as_ref().is_some_and(|about| about.created_at >= event.created_at)
-        };
-        if older(&self.state()) || event.verify().is_err() {
-            return;
-        }
-        let words = |tag: &'static str| {
-            event.tags.find(TagKind::custom(tag)).and_then(Tag::content).unwrap_or("").to_owned()
-        };
-        // Without the tag, the wallet is from before NIP-44.
-        let nip44 = words("encryption").split([' ', ',']).any(|word| word == "nip44_v2");
-        let list = |text: &str| text.split_whitespace().take(64).map(str::to_owned).collect();
-        let about = About {
-            created_at: event.created_at,
-            methods: list(&event.content),
-            notifications: list(&words("notifications")),
-            nip44,
-        };
-        {
-            let mut state = self.state();
-            Self::negotiate(&mut state, if about.nip44 { Cipher::Nip44 } else { Cipher::Nip04 });
-            state.about = Some(about);
-        }
-        self.informed.send_replace(true);
     }
 
     fn connected(&self, relay: &RelayAddress, first: bool) {
@@ -364,6 +314,9 @@ impl Link {
             let mut state = self.state();
             let alone = state.connected.is_empty();
             state.connected.insert(relay.clone());
+            if alone {
+                state.connections = state.connections.wrapping_add(1);
+            }
             let again: Vec<Publication> = state
                 .waiting
                 .values()
@@ -420,11 +373,28 @@ pub(super) fn authentication(
 struct WaitGuard<'a> {
     link: &'a Link,
     id: EventId,
+    made: (Instant, Timestamp),
 }
 
 impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
-        self.link.state().waiting.remove(&self.id);
+        let mut state = self.link.state();
+        let Some(waiting) = state.waiting.remove(&self.id).filter(|waiting| waiting.handed) else {
+            return;
+        };
+        if waiting.payment {
+            state.given_up.insert(self.id, false);
+        }
+        let (started, at) = self.made;
+        if started.elapsed() >= pulse::WAITED
+            && !state.connected.is_empty()
+            && state.pulse.unanswered(at)
+        {
+            tracing::warn!(
+                "the wallet does not answer: it is off, or the connection was deleted there; \
+                 then link it again"
+            );
+        }
     }
 }
 

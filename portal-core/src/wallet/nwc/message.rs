@@ -8,6 +8,12 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
+mod results;
+
+pub use self::results::{
+    BalanceResult, BudgetResult, InfoResult, Notification, Paid, Transaction, TransactionList,
+};
+
 /// Longest text of a wallet that is kept for people.
 const MAX_MESSAGE: usize = 256;
 
@@ -42,6 +48,14 @@ pub enum Request {
     LookupInvoice(LookupInvoice),
     /// `list_transactions`
     ListTransactions(ListTransactions),
+    /// `get_budget`, which not every wallet has
+    GetBudget,
+    /// `make_hold_invoice`
+    MakeHoldInvoice(MakeHoldInvoice),
+    /// `settle_hold_invoice`
+    SettleHoldInvoice(SettleHoldInvoice),
+    /// `cancel_hold_invoice`
+    CancelHoldInvoice(CancelHoldInvoice),
     /// Any other, which is refused.
     Other {
         /// Its name.
@@ -57,6 +71,9 @@ pub struct MakeInvoice {
     /// For the payer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// SHA-256 of a longer description, 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description_hash: Option<String>,
     /// In seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<u64>,
@@ -106,6 +123,36 @@ pub struct ListTransactions {
     pub direction: Option<String>,
 }
 
+/// Parameters of `make_hold_invoice`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MakeHoldInvoice {
+    /// As of any other invoice.
+    #[serde(flatten)]
+    pub invoice: MakeInvoice,
+    /// Hexadecimal.
+    pub payment_hash: String,
+}
+
+/// Parameters of `settle_hold_invoice`. `Debug` does not show the preimage.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettleHoldInvoice {
+    /// Hexadecimal.
+    pub preimage: String,
+}
+
+impl fmt::Debug for SettleHoldInvoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SettleHoldInvoice").finish_non_exhaustive()
+    }
+}
+
+/// Parameters of `cancel_hold_invoice`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelHoldInvoice {
+    /// Hexadecimal.
+    pub payment_hash: String,
+}
+
 impl Request {
     /// The name of the method.
     #[must_use]
@@ -117,6 +164,10 @@ impl Request {
             Self::PayInvoice(_) => "pay_invoice",
             Self::LookupInvoice(_) => "lookup_invoice",
             Self::ListTransactions(_) => "list_transactions",
+            Self::GetBudget => "get_budget",
+            Self::MakeHoldInvoice(_) => "make_hold_invoice",
+            Self::SettleHoldInvoice(_) => "settle_hold_invoice",
+            Self::CancelHoldInvoice(_) => "cancel_hold_invoice",
             Self::Other { method } => method,
         }
     }
@@ -125,11 +176,16 @@ impl Request {
     #[must_use]
     pub fn to_json(&self) -> String {
         let params = match self {
-            Self::GetInfo | Self::GetBalance | Self::Other { .. } => Ok(json!({})),
+            Self::GetInfo | Self::GetBalance | Self::GetBudget | Self::Other { .. } => {
+                Ok(json!({}))
+            }
             Self::MakeInvoice(params) => serde_json::to_value(params),
             Self::PayInvoice(params) => serde_json::to_value(params),
             Self::LookupInvoice(params) => serde_json::to_value(params),
             Self::ListTransactions(params) => serde_json::to_value(params),
+            Self::MakeHoldInvoice(params) => serde_json::to_value(params),
+            Self::SettleHoldInvoice(params) => serde_json::to_value(params),
+            Self::CancelHoldInvoice(params) => serde_json::to_value(params),
         };
         let params = params.expect("plain structs have a JSON form");
         json!({ "method": self.method(), "params": params }).to_string()
@@ -158,6 +214,10 @@ impl Request {
             "pay_invoice" => Self::PayInvoice(read(params)?),
             "lookup_invoice" => Self::LookupInvoice(read(params)?),
             "list_transactions" => Self::ListTransactions(read(params)?),
+            "get_budget" => Self::GetBudget,
+            "make_hold_invoice" => Self::MakeHoldInvoice(read(params)?),
+            "settle_hold_invoice" => Self::SettleHoldInvoice(read(params)?),
+            "cancel_hold_invoice" => Self::CancelHoldInvoice(read(params)?),
             _ => Self::Other { method: printable(&method) },
         })
     }
@@ -267,6 +327,8 @@ words! {
         PaymentReceived = "payment_received",
         /// Money left.
         PaymentSent = "payment_sent",
+        /// Money waits for a hold invoice to be settled or cancelled.
+        HoldInvoiceAccepted = "hold_invoice_accepted",
     }
 }
 
@@ -343,144 +405,6 @@ impl Response {
     pub fn read<T: serde::de::DeserializeOwned>(result: Value) -> Result<T, NotAMessage> {
         serde_json::from_value(result).map_err(|_| NotAMessage)
     }
-}
-
-/// Result of `pay_invoice`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paid {
-    /// Hexadecimal.
-    #[serde(default, deserialize_with = "text")]
-    pub preimage: Option<String>,
-    /// In msat.
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
-    pub fees_paid: Option<u64>,
-}
-
-/// Result of `get_balance`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BalanceResult {
-    /// In msat.
-    #[serde(default, deserialize_with = "number")]
-    pub balance: Option<u64>,
-}
-
-/// Result of `get_info`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InfoResult {
-    /// Name of the node.
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub alias: Option<String>,
-    /// `mainnet`, `testnet`, `signet` or `regtest`.
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub network: Option<String>,
-    /// What this connection may do.
-    #[serde(default, deserialize_with = "list")]
-    pub methods: Vec<String>,
-    /// What it tells without being asked.
-    #[serde(default, deserialize_with = "list")]
-    pub notifications: Vec<String>,
-}
-
-/// Result of `make_invoice` and `lookup_invoice`, entry of a list, content of a notification.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transaction {
-    /// `incoming` or `outgoing`.
-    #[serde(default, rename = "type", deserialize_with = "text")]
-    pub direction: Option<String>,
-    /// Where it stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
-    /// The text.
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub invoice: Option<String>,
-    /// For the payer.
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// Hexadecimal; some wallets tell it before the payment.
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub preimage: Option<String>,
-    /// Hexadecimal.
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub payment_hash: Option<String>,
-    /// In msat.
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
-    pub amount: Option<u64>,
-    /// In msat.
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
-    pub fees_paid: Option<u64>,
-    /// In Unix seconds.
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<u64>,
-    /// In Unix seconds.
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<u64>,
-    /// In Unix seconds.
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
-    pub settled_at: Option<u64>,
-}
-
-/// Result of `list_transactions`; entries that are no objects of this form are left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TransactionList {
-    /// Newest first.
-    #[serde(deserialize_with = "transactions")]
-    pub transactions: Vec<Transaction>,
-}
-
-/// What a wallet tells without being asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notification {
-    /// What it is about.
-    pub notification_type: NotificationType,
-    /// The payment.
-    pub notification: Transaction,
-}
-
-impl Notification {
-    /// Reads one.
-    ///
-    /// # Errors
-    /// [`NotAMessage`] when it is none.
-    pub fn parse(text: &str) -> Result<Self, NotAMessage> {
-        serde_json::from_str(text).map_err(|_| NotAMessage)
-    }
-}
-
-/// A whole number that is not negative, as a number or as a text; anything else is no number.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::Number(number) => number.as_u64().or_else(|| {
-            // Numbers up to 2^53 that a JavaScript wallet wrote as `1e3` or `1000.0`.
-            let number = number.as_f64()?;
-            (number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number))
-                .then(|| format!("{number:.0}").parse().ok())
-                .flatten()
-        }),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    })
-}
-
-/// A text; anything else is none.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    })
-}
-
-/// A list of texts, also as one text with spaces.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::Array(items) => items.iter().filter_map(Value::as_str).map(printable).collect(),
-        Value::String(words) => words.split_whitespace().map(printable).collect(),
-        _ => Vec::new(),
-    })
-}
-
-fn transactions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Transaction>, D::Error> {
-    let items = Vec::<Value>::deserialize(deserializer)?;
-    Ok(items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
 }
 
 /// Without control characters and cut to a bearable length.

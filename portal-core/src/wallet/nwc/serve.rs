@@ -4,22 +4,26 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::message::{
-    BalanceResult, Code, InfoResult, ListTransactions, LookupInvoice, MakeInvoice, Paid,
-    PayInvoiceParams, Refusal, Request, Transaction, TransactionList,
+    BalanceResult, BudgetResult, Code, InfoResult, ListTransactions, LookupInvoice,
+    MakeHoldInvoice, MakeInvoice, Paid, PayInvoiceParams, Refusal, Request, State, Transaction,
+    TransactionList,
 };
 use super::service::{Client, Core, Permission, refusal};
 use super::{PAGE, PAY_TIMEOUT, books};
 use crate::primitives::{Millisats, Timestamp};
 use crate::wallet::bolt11::Bolt11;
 use crate::wallet::{
-    Direction, ListPayments, NewInvoice, PayInvoice, PayOutcome, PaymentHash, WalletError,
+    Direction, HoldInvoices, Invoice, LightningWallet, ListPayments, NewInvoice, PayInvoice,
+    PayOutcome, PaymentHash, PaymentState, WalletError,
 };
 
-/// Every method that is served.
-pub(super) const METHODS: [&str; 6] = [
+/// What is served for every wallet; `pay_invoice` only to who may spend. `get_budget` is served as
+/// well, and not named: it is not in NIP-47, and there are clients to whom a list with a word that
+/// they do not know is no list.
+const METHODS: [&str; 6] = [
     "get_info",
     "get_balance",
     "make_invoice",
@@ -27,8 +31,30 @@ pub(super) const METHODS: [&str; 6] = [
     "list_transactions",
     "pay_invoice",
 ];
+/// What is served for wallets that have them.
+const HOLD_METHODS: [&str; 3] = ["make_hold_invoice", "settle_hold_invoice", "cancel_hold_invoice"];
 /// How long an invoice lives when the client does not say.
 const DEFAULT_EXPIRY: u64 = 3600;
+
+/// The methods of this wallet, for clients that may or may not spend.
+pub(super) fn methods(wallet: &dyn LightningWallet, spends: bool) -> Vec<String> {
+    let holds = HOLD_METHODS.into_iter().filter(|_| wallet.hold_invoices().is_some());
+    METHODS
+        .into_iter()
+        .filter(|method| spends || *method != "pay_invoice")
+        .chain(holds)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The notifications of this wallet.
+pub(super) fn notifications(wallet: &dyn LightningWallet) -> Vec<String> {
+    let mut words = vec!["payment_received".to_owned(), "payment_sent".to_owned()];
+    if wallet.hold_invoices().is_some() {
+        words.push("hold_invoice_accepted".to_owned());
+    }
+    words
+}
 
 type Outcome = Result<Value, Refusal>;
 
@@ -43,6 +69,19 @@ pub(super) async fn serve(core: &Core, client: &Client, request: Request) -> Out
         Request::PayInvoice(params) => pay_invoice(core, client, params).await,
         Request::LookupInvoice(params) => lookup_invoice(core, params).await,
         Request::ListTransactions(params) => list_transactions(core, params).await,
+        Request::GetBudget => get_budget(client),
+        Request::MakeHoldInvoice(params) => make_hold_invoice(core, params).await,
+        Request::SettleHoldInvoice(params) => {
+            let preimage = books::bytes32(&params.preimage)
+                .ok_or_else(|| refusal(Code::Unspecified, "the preimage is not one"))?;
+            holds(core)?.settle_hold(preimage).await.map_err(|error| refused(&error))?;
+            Ok(json!({}))
+        }
+        Request::CancelHoldInvoice(params) => {
+            let hash = payment_hash(&params.payment_hash)?;
+            holds(core)?.cancel_hold(hash).await.map_err(|error| refused(&error))?;
+            Ok(json!({}))
+        }
         Request::Other { .. } => Err(refusal(Code::NotImplemented, "this method is not known")),
     }
 }
@@ -50,19 +89,14 @@ pub(super) async fn serve(core: &Core, client: &Client, request: Request) -> Out
 async fn get_info(core: &Core, client: &Client) -> Outcome {
     let info = core.wallet.info().await.map_err(|error| refused(&error))?;
     let spends = client.permission != Permission::ReceiveOnly;
-    let methods = METHODS.into_iter().filter(|method| spends || *method != "pay_invoice");
     result(InfoResult {
         alias: Some(info.kind),
         network: info.network.map(|network| match network.as_str() {
             "bitcoin" => "mainnet".to_owned(),
             _ => network,
         }),
-        methods: methods.map(str::to_owned).collect(),
-        notifications: ["payment_received", "payment_sent"]
-            .into_iter()
-            .filter(|_| info.notifies)
-            .map(str::to_owned)
-            .collect(),
+        methods: methods(&*core.wallet, spends),
+        notifications: if info.notifies { notifications(&*core.wallet) } else { Vec::new() },
     })
 }
 
@@ -72,10 +106,33 @@ async fn make_invoice(core: &Core, params: MakeInvoice) -> Outcome {
         description: params.description.clone(),
         expiry: Duration::from_secs(params.expiry.unwrap_or(DEFAULT_EXPIRY)),
     };
-    let made = core.wallet.make_invoice(request).await.map_err(|error| refused(&error))?;
+    let made = match &params.description_hash {
+        None => core.wallet.make_invoice(request).await,
+        Some(text) => {
+            let hash = books::bytes32(text)
+                .ok_or_else(|| refusal(Code::Unspecified, "the description hash is no hash"))?;
+            core.wallet.make_invoice_for(request, hash).await
+        }
+    };
+    made_invoice(made.map_err(|error| refused(&error))?, params)
+}
+
+async fn make_hold_invoice(core: &Core, params: MakeHoldInvoice) -> Outcome {
+    let hash = payment_hash(&params.payment_hash)?;
+    let params = params.invoice;
+    let request = NewInvoice {
+        amount: Millisats::new(params.amount),
+        description: params.description.clone(),
+        expiry: Duration::from_secs(params.expiry.unwrap_or(DEFAULT_EXPIRY)),
+    };
+    let made = holds(core)?.make_hold_invoice(request, hash).await;
+    made_invoice(made.map_err(|error| refused(&error))?, params)
+}
+
+fn made_invoice(made: Invoice, params: MakeInvoice) -> Outcome {
     result(Transaction {
         direction: Some("incoming".to_owned()),
-        state: Some(super::message::State::Pending),
+        state: Some(State::Pending),
         invoice: Some(made.bolt11),
         description: params.description,
         payment_hash: Some(made.payment_hash.to_string()),
@@ -93,7 +150,22 @@ async fn lookup_invoice(core: &Core, params: LookupInvoice) -> Outcome {
         .or(read.map(|read| read.payment_hash))
         .ok_or_else(|| refusal(Code::Unspecified, "no payment hash and no invoice"))?;
     match core.wallet.lookup(hash).await.map_err(|error| refused(&error))? {
-        Some(payment) => result(books::write(&payment)),
+        Some(payment) => {
+            let mut words = books::write(&payment);
+            // Some clients take an answer without the text of the invoice for none.
+            words.invoice = match params.invoice {
+                Some(text) => Some(text),
+                None => core.wallet.invoice_of(hash).await.ok().flatten(),
+            };
+            if payment.state == PaymentState::Pending
+                && payment.direction == Direction::Incoming
+                && let Ok(holds) = holds(core)
+                && holds.is_held(hash).await.is_ok_and(|held| held)
+            {
+                words.state = Some(State::Accepted);
+            }
+            result(words)
+        }
         None => Err(refusal(Code::NotFound, "no such payment")),
     }
 }
@@ -155,6 +227,31 @@ async fn pay_invoice(core: &Core, client: &Client, params: PayInvoiceParams) -> 
     }
 }
 
+fn get_budget(client: &Client) -> Outcome {
+    let Permission::Spend { budget: Some(budget) } = client.permission else {
+        return Ok(json!({}));
+    };
+    let used = client.spent.lock().unwrap_or_else(PoisonError::into_inner).total;
+    result(BudgetResult {
+        used_budget: Some(used),
+        total_budget: Some(budget.as_u64()),
+        renews_at: None,
+        renewal_period: Some("never".to_owned()),
+    })
+}
+
+fn holds(core: &Core) -> Result<&dyn HoldInvoices, Refusal> {
+    core.wallet
+        .hold_invoices()
+        .ok_or_else(|| refusal(Code::NotImplemented, "this wallet has no hold invoices"))
+}
+
+fn payment_hash(text: &str) -> Result<PaymentHash, Refusal> {
+    books::bytes32(text)
+        .map(PaymentHash)
+        .ok_or_else(|| refusal(Code::Unspecified, "the payment hash is not one"))
+}
+
 /// Takes the amount out of the budget, once for each payment. True when it was taken now.
 fn reserve(
     client: &Client,
@@ -195,6 +292,7 @@ fn refused(error: &WalletError) -> Refusal {
         }
         WalletError::Unsupported { .. } => Code::NotImplemented,
         WalletError::BadRequest { .. } => Code::Unspecified,
+        WalletError::MaySpend => Code::Restricted,
         WalletError::Timeout
         | WalletError::Unreachable
         | WalletError::BadAnswer { .. }

@@ -24,7 +24,7 @@ use super::{books, link, serve};
 use crate::env::Env;
 use crate::primitives::{Millisats, Secret};
 use crate::relay::{Publication, RelayAddress, RelayPool, RelaySink, Targets};
-use crate::wallet::{Direction, LightningWallet, PaymentHash, WalletEvent};
+use crate::wallet::{Direction, HoldInvoices, LightningWallet, PaymentHash, WalletEvent};
 
 /// Requests that are worked on at once.
 const MAX_AT_ONCE: usize = 64;
@@ -155,8 +155,9 @@ impl NwcService {
             let client = Client { sealer, permission, spent: Mutex::default() };
             clients.insert(connection.client, client);
         }
+        let spends = connections.iter().any(|client| client.permission != Permission::ReceiveOnly);
         let core = Arc::new(Core {
-            about: publication(&about(&env, &keys, &options)),
+            about: publication(&about(&env, &keys, &options, &*wallet, spends)),
             env,
             handle: handle.clone(),
             wallet,
@@ -175,6 +176,7 @@ impl NwcService {
             "kinds": [message::KIND_REQUEST],
             "#p": [core.keys.public_key().to_hex()],
         });
+        let held = core.wallet.hold_invoices().map(HoldInvoices::held);
         let pool = connector(Arc::new(Sink(Arc::downgrade(&core))));
         core.pool
             .get_or_init(|| pool)
@@ -195,6 +197,18 @@ impl NwcService {
                 }
             }
         });
+        if let Some(mut held) = held {
+            let teller = core.clone();
+            core.spawn(async move {
+                while let Some(payment) = held.next().await {
+                    let words = message::Transaction {
+                        state: Some(message::State::Accepted),
+                        ..books::write(&payment)
+                    };
+                    teller.notify(NotificationType::HoldInvoiceAccepted, words);
+                }
+            });
+        }
         Ok(Self { core })
     }
 
@@ -338,13 +352,19 @@ pub(super) fn refusal(code: Code, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned() }
 }
 
-fn about(env: &Env, keys: &Keys, options: &NwcServiceOptions) -> Event {
+fn about(
+    env: &Env,
+    keys: &Keys,
+    options: &NwcServiceOptions,
+    wallet: &dyn LightningWallet,
+    spends: bool,
+) -> Event {
     let ciphers: Vec<&str> = options.ciphers.iter().map(|cipher| cipher.as_str()).collect();
     let tags = vec![
         Tag::custom(TagKind::custom("encryption"), [ciphers.join(" ")]),
-        Tag::custom(TagKind::custom("notifications"), ["payment_received payment_sent"]),
+        Tag::custom(TagKind::custom("notifications"), [serve::notifications(wallet).join(" ")]),
     ];
-    let content = format!("{} notifications", serve::METHODS.join(" "));
+    let content = format!("{} notifications", serve::methods(wallet, spends).join(" "));
     cipher::sign(env, keys, message::KIND_INFO, tags, content)
 }
 

@@ -13,7 +13,11 @@ use crate::primitives::{Secret, Timestamp};
 use crate::relay::RelayAddress;
 use crate::wallet::PaymentState;
 use crate::wallet::simulated::{Call, Fault, Trouble};
-use crate::wallet::suite::{FUNDS, Rig, SimulatedRig};
+use crate::wallet::suite::{FUNDS, OnLedger, SimulatedRig};
+
+mod by_hand;
+mod holds;
+mod permissions;
 
 const BOTH: [Cipher; 2] = [Cipher::Nip44, Cipher::Nip04];
 
@@ -23,6 +27,7 @@ struct Linked {
     hub: Hub,
     services: Vec<NwcService>,
     uri: NwcUri,
+    ciphers: Vec<Cipher>,
 }
 
 fn one() -> Vec<RelayAddress> {
@@ -54,7 +59,7 @@ fn serve(
 
 fn client(rig: &SimulatedRig, hub: &Hub, uri: &NwcUri, options: NwcOptions) -> Arc<NwcWallet> {
     let connector = hub.connector(&uri.relays);
-    Arc::new(NwcWallet::connect(uri, connector, rig.env.clone(), options).expect("a link"))
+    Arc::new(NwcWallet::connect(uri, connector, rig.user_env.clone(), options).expect("a link"))
 }
 
 fn quick() -> NwcOptions {
@@ -67,7 +72,18 @@ fn quick() -> NwcOptions {
 
 /// Both wallets of the ledger behind NIP-47; the link is the payer's.
 fn linked(permission: Permission, ciphers: &[Cipher]) -> (Linked, Arc<NwcWallet>) {
-    let mut rig = SimulatedRig::direct();
+    link_rig(SimulatedRig::direct(), permission, ciphers)
+}
+
+fn link_up(rig: SimulatedRig, ciphers: &[Cipher]) -> (Linked, Arc<NwcWallet>) {
+    link_rig(rig, SPEND, ciphers)
+}
+
+fn link_rig(
+    mut rig: SimulatedRig,
+    permission: Permission,
+    ciphers: &[Cipher],
+) -> (Linked, Arc<NwcWallet>) {
     let hub = Hub::default();
     let merchant = rig.merchant.clone();
     let (first, payee) = serve(&rig, &hub, merchant, Permission::ReceiveOnly, ciphers);
@@ -75,40 +91,27 @@ fn linked(permission: Permission, ciphers: &[Cipher]) -> (Linked, Arc<NwcWallet>
     rig.payee = client(&rig, &hub, &payee, NwcOptions::default());
     let wallet = client(&rig, &hub, &payer, NwcOptions::default());
     rig.payer = wallet.clone();
-    (Linked { rig, hub, services: vec![first, second], uri: payer }, wallet)
+    let ciphers = ciphers.to_vec();
+    (Linked { rig, hub, services: vec![first, second], uri: payer, ciphers }, wallet)
 }
 
 #[async_trait]
-impl Rig for Linked {
-    fn payee(&self) -> Arc<dyn LightningWallet> {
-        self.rig.payee()
+impl OnLedger for Linked {
+    fn ledger(&self) -> &SimulatedRig {
+        &self.rig
     }
-    fn payer(&self) -> Arc<dyn LightningWallet> {
-        self.rig.payer()
+
+    async fn restart(&mut self) {
+        self.rig.payee.shutdown().await;
+        self.rig.payer.shutdown().await;
+        for service in &self.services {
+            service.shutdown().await;
+        }
+        self.rig.reopen().await;
+        *self = link_up(std::mem::replace(&mut self.rig, SimulatedRig::direct()), &self.ciphers).0;
     }
-    fn amountless_invoice(&self) -> Invoice {
-        self.rig.amountless_invoice()
-    }
-    fn pass(&self, time: Duration) {
-        self.rig.pass(time);
-    }
-    fn hold_next_payment(&self) {
-        self.rig.hold_next_payment();
-    }
-    fn release(&self, hash: PaymentHash) {
-        self.rig.release(hash);
-    }
-    fn lose_next_answer(&self) {
-        self.rig.lose_next_answer();
-    }
-    fn lose_next_event(&self) {
-        self.rig.lose_next_event();
-    }
-    fn double_next_event(&self) {
-        self.rig.double_next_event();
-    }
+
     async fn end(&self) {
-        self.rig.end().await;
         for service in &self.services {
             service.shutdown().await;
         }
@@ -285,7 +288,8 @@ async fn old_and_foreign_requests_are_not_served() {
     let mut forged = request.clone();
     forged.content.push('A');
     linked.hub.inject(&at, &frame(&forged));
-    linked.rig.clock.advance(Duration::from_secs(60));
+    linked.rig.clock.advance(Duration::from_secs(600));
+    linked.rig.user_clock.advance(Duration::from_secs(600));
     linked.hub.inject(&at, &frame(&request));
     let stranger = Keys::generate();
     let tags = vec![Tag::public_key(linked.uri.wallet)];
@@ -523,4 +527,21 @@ async fn a_request_that_was_missed_is_repeated_but_never_a_payment() {
     assert!(matches!(wallet.pay(payment(&invoice)).await, Err(WalletError::Timeout)));
     assert_eq!(linked.hub.published(KIND_REQUEST).len(), before + 1);
     assert!(linked.rig.network.settled().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_told_while_we_were_away_is_found_by_asking() {
+    let (linked, _) = linked(SPEND, &BOTH);
+    let payee = linked.rig.payee.clone();
+    let invoice = payee.make_invoice(order(1_000)).await.expect("made");
+    let mut events = payee.events();
+    linked.hub.down(&relay("one"));
+    assert_eq!(events.next().await, Some(WalletEvent::Disconnected));
+    linked.rig.merchant.order(Fault::LostNotification);
+    linked.rig.person.pay(payment(&invoice)).await.expect("paid");
+    linked.hub.up(&relay("one"));
+    assert_eq!(events.next().await, Some(WalletEvent::Reconnected));
+    let seen = payee.lookup(invoice.payment_hash).await.expect("answers").expect("known");
+    assert!(matches!(seen.state, PaymentState::Settled { .. }));
+    assert!(events.next().now_or_never().is_none(), "nobody repeats what was told");
 }

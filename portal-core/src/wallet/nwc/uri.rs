@@ -7,8 +7,8 @@ use nostr::{PublicKey, SecretKey};
 use crate::primitives::Secret;
 use crate::relay::RelayAddress;
 
-/// Most relays that a link may name.
-pub const MAX_RELAYS: usize = 10;
+/// Most relays that a link may name. Wallets name one to three.
+pub const MAX_RELAYS: usize = 8;
 /// Longest link that is looked at.
 const MAX_LENGTH: usize = 8192;
 /// The current scheme, and one that older wallets still write.
@@ -184,7 +184,11 @@ mod tests {
     #[test]
     fn each_fault_has_its_name() {
         use NwcUriError as E;
-        let eleven: String = (0..11).map(|n| format!("relay=wss://r{n}.example&")).collect();
+        let some = |relays: usize| -> String {
+            (0..relays).map(|n| format!("relay=wss://r{n}.example&")).collect()
+        };
+        let most = NwcUri::parse(&link(&format!("{}secret={SECRET}", some(MAX_RELAYS))));
+        assert_eq!(most.expect("still legal").relays.len(), MAX_RELAYS);
         let not_on_curve = "f".repeat(64);
         let zero = "0".repeat(64);
         for (text, expected) in [
@@ -199,7 +203,7 @@ mod tests {
             (link(&format!("relay=wss://a.example&secret={zero}")), E::WrongSecret),
             (link(&format!("secret={SECRET}")), E::NoRelay),
             (link(&format!("relay=https://a.example&secret={SECRET}")), E::WrongRelay),
-            (link(&format!("{eleven}secret={SECRET}")), E::TooManyRelays),
+            (link(&format!("{}secret={SECRET}", some(10))), E::TooManyRelays),
         ] {
             assert_eq!(NwcUri::parse(&text).expect_err("wrong"), expected, "{text}");
         }

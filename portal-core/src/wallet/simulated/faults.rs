@@ -13,8 +13,11 @@ pub enum Call {
     Lookup,
     /// [`LightningWallet::pay`](crate::wallet::LightningWallet::pay).
     Pay,
-    /// [`LightningWallet::list`](crate::wallet::LightningWallet::list).
+    /// [`LightningWallet::list`](crate::wallet::LightningWallet::list) and
+    /// [`list_settled`](crate::wallet::LightningWallet::list_settled).
     List,
+    /// [`LightningWallet::quote`](crate::wallet::LightningWallet::quote).
+    Quote,
 }
 
 /// What can be wrong with any call.
@@ -24,6 +27,8 @@ pub enum Trouble {
     Timeout,
     /// It is done, and the caller hears of a timeout all the same.
     LostAnswer,
+    /// It is done, and the answer cannot be read.
+    Garbled,
     /// Nothing is done: the wallet cannot be reached.
     Unreachable,
     /// Nothing is done: the wallet says no.

@@ -43,12 +43,37 @@ pub(super) enum Record {
         created_at: u64,
         expires_at: u64,
     },
+    /// An invoice was made whose preimage the payee keeps.
+    Hold {
+        #[serde(with = "hex::serde")]
+        hash: [u8; 32],
+        payee: String,
+        bolt11: String,
+        msat: u64,
+        created_at: u64,
+        expires_at: u64,
+    },
+    /// The payee told the preimage, to take the money that is held.
+    Revealed {
+        #[serde(with = "hex::serde")]
+        hash: [u8; 32],
+        #[serde(with = "hex::serde")]
+        preimage: [u8; 32],
+    },
+    /// The payee does not want the money any more.
+    Cancelled {
+        #[serde(with = "hex::serde")]
+        hash: [u8; 32],
+    },
     /// Money left the payer.
     Sent {
         #[serde(with = "hex::serde")]
         hash: [u8; 32],
         payer: String,
         msat: u64,
+        /// What goes to those in between.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        fee: u64,
         at: u64,
     },
     /// It reached the payee.
@@ -74,7 +99,10 @@ pub struct Misfit;
 pub(super) struct Row {
     pub(super) payee: String,
     pub(super) bolt11: String,
-    pub(super) preimage: [u8; 32],
+    /// `None` as long as the payee of a hold invoice keeps it.
+    pub(super) preimage: Option<[u8; 32]>,
+    pub(super) hold: bool,
+    pub(super) cancelled: bool,
     pub(super) amount: Option<Millisats>,
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
@@ -85,6 +113,7 @@ pub(super) struct Row {
 pub(super) struct Payment {
     pub(super) payer: String,
     pub(super) amount: Millisats,
+    pub(super) fee: Millisats,
     pub(super) sent_at: Timestamp,
     pub(super) state: Moved,
 }
@@ -103,6 +132,14 @@ pub(super) struct Ledger {
     /// Invoices in the order in which they were made.
     order: Vec<PaymentHash>,
     settlements: Vec<Settlement>,
+    /// What those in between have earned.
+    fees: u128,
+}
+
+/// Old ledgers have no fees, and most payments none.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(msat: &u64) -> bool {
+    *msat == 0
 }
 
 impl Ledger {
@@ -115,42 +152,68 @@ impl Ledger {
                 self.accounts.insert(name, msat);
             }
             Record::Invoice { hash, preimage, payee, bolt11, msat, created_at, expires_at } => {
-                let hash = PaymentHash(hash);
-                if self.rows.contains_key(&hash) || !self.accounts.contains_key(&payee) {
-                    return Err(Misfit);
-                }
                 let row = Row {
                     payee,
                     bolt11,
-                    preimage,
+                    preimage: Some(preimage),
+                    hold: false,
+                    cancelled: false,
                     amount: msat.map(Millisats::new),
                     created_at: Timestamp::from_secs(created_at),
                     expires_at: Timestamp::from_secs(expires_at),
                     payment: None,
                 };
-                self.rows.insert(hash, row);
-                self.order.push(hash);
+                self.open(PaymentHash(hash), row)?;
             }
-            Record::Sent { hash, payer, msat, at } => {
+            Record::Hold { hash, payee, bolt11, msat, created_at, expires_at } => {
+                let row = Row {
+                    payee,
+                    bolt11,
+                    preimage: None,
+                    hold: true,
+                    cancelled: false,
+                    amount: Some(Millisats::new(msat)),
+                    created_at: Timestamp::from_secs(created_at),
+                    expires_at: Timestamp::from_secs(expires_at),
+                    payment: None,
+                };
+                self.open(PaymentHash(hash), row)?;
+            }
+            Record::Revealed { hash, preimage } => {
+                let row = self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?;
+                if row.preimage.replace(preimage).is_some() {
+                    return Err(Misfit);
+                }
+            }
+            Record::Cancelled { hash } => {
+                self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?.cancelled = true;
+            }
+            Record::Sent { hash, payer, msat, fee, at } => {
                 let row = self.rows.get_mut(&PaymentHash(hash)).ok_or(Misfit)?;
                 if row.payment.as_ref().is_some_and(|payment| payment.state != Moved::Failed) {
                     return Err(Misfit);
                 }
                 let balance = self.accounts.get_mut(&payer).ok_or(Misfit)?;
-                *balance = balance.checked_sub(msat).ok_or(Misfit)?;
+                let cost = msat.checked_add(fee).ok_or(Misfit)?;
+                *balance = balance.checked_sub(cost).ok_or(Misfit)?;
                 row.payment = Some(Payment {
                     payer,
                     amount: Millisats::new(msat),
+                    fee: Millisats::new(fee),
                     sent_at: Timestamp::from_secs(at),
                     state: Moved::UnderWay,
                 });
             }
             Record::Settled { hash, at } => {
                 let hash = PaymentHash(hash);
+                if self.rows.get(&hash).is_some_and(|row| row.preimage.is_none()) {
+                    return Err(Misfit);
+                }
                 let (row, payment) = under_way(&mut self.rows, hash)?;
                 let balance = self.accounts.get_mut(row).ok_or(Misfit)?;
                 *balance = balance.checked_add(payment.amount.as_u64()).ok_or(Misfit)?;
                 payment.state = Moved::Settled(Timestamp::from_secs(at));
+                self.fees = self.fees.saturating_add(u128::from(payment.fee.as_u64()));
                 self.settlements.push(Settlement {
                     payment_hash: hash,
                     payer: payment.payer.clone(),
@@ -162,10 +225,20 @@ impl Ledger {
             Record::Failed { hash, at: _ } => {
                 let (_, payment) = under_way(&mut self.rows, PaymentHash(hash))?;
                 let balance = self.accounts.get_mut(&payment.payer).ok_or(Misfit)?;
-                *balance = balance.checked_add(payment.amount.as_u64()).ok_or(Misfit)?;
+                let back = payment.amount.checked_add(payment.fee).ok_or(Misfit)?;
+                *balance = balance.checked_add(back.as_u64()).ok_or(Misfit)?;
                 payment.state = Moved::Failed;
             }
         }
+        Ok(())
+    }
+
+    fn open(&mut self, hash: PaymentHash, row: Row) -> Result<(), Misfit> {
+        if self.rows.contains_key(&hash) || !self.accounts.contains_key(&row.payee) {
+            return Err(Misfit);
+        }
+        self.rows.insert(hash, row);
+        self.order.push(hash);
         Ok(())
     }
 
@@ -181,7 +254,7 @@ impl Ledger {
         &self.settlements
     }
 
-    /// All that is in the wallets and under way between them.
+    /// All that is in the wallets, under way between them, and earned on the way.
     pub(super) fn total(&self) -> u128 {
         let held: u128 = self.accounts.values().map(|msat| u128::from(*msat)).sum();
         let moving: u128 = self
@@ -189,9 +262,9 @@ impl Ledger {
             .values()
             .filter_map(|row| row.payment.as_ref())
             .filter(|payment| payment.state == Moved::UnderWay)
-            .map(|payment| u128::from(payment.amount.as_u64()))
+            .map(|payment| u128::from(payment.amount.as_u64()) + u128::from(payment.fee.as_u64()))
             .sum();
-        held + moving
+        held + moving + self.fees
     }
 
     /// The payment as this wallet sees it.
@@ -208,13 +281,11 @@ impl Ledger {
                 direction: Direction::Outgoing,
                 state: match payment.state {
                     Moved::UnderWay => PaymentState::Pending,
-                    Moved::Settled(at) => {
-                        PaymentState::Settled { preimage: Some(row.preimage), at }
-                    }
+                    Moved::Settled(at) => PaymentState::Settled { preimage: row.preimage, at },
                     Moved::Failed => PaymentState::Failed,
                 },
                 amount: payment.amount,
-                fee: Millisats::new(0),
+                fee: payment.fee,
                 created_at: payment.sent_at,
             });
         }
@@ -223,9 +294,10 @@ impl Ledger {
         }
         let (state, paid) = match row.payment.as_ref().map(|payment| (payment.state, payment)) {
             Some((Moved::Settled(at), payment)) => {
-                (PaymentState::Settled { preimage: Some(row.preimage), at }, Some(payment.amount))
+                (PaymentState::Settled { preimage: row.preimage, at }, Some(payment.amount))
             }
             Some((Moved::UnderWay, _)) => (PaymentState::Pending, None),
+            _ if row.cancelled => (PaymentState::Failed, None),
             _ if now >= row.expires_at => (PaymentState::Failed, None),
             _ => (PaymentState::Pending, None),
         };
@@ -237,6 +309,21 @@ impl Ledger {
             fee: Millisats::new(0),
             created_at: row.created_at,
         })
+    }
+
+    /// What came into this wallet since, newest first. Costs what has settled since then.
+    pub(super) fn arrived_since<'a>(
+        &'a self,
+        name: &'a str,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> impl Iterator<Item = WalletPayment> + 'a {
+        self.settlements
+            .iter()
+            .rev()
+            .take_while(move |settlement| settlement.at >= since)
+            .filter(move |settlement| settlement.payee == name)
+            .filter_map(move |settlement| self.view(name, settlement.payment_hash, now))
     }
 
     /// Settled payments of this wallet, newest invoice first.

@@ -4,15 +4,17 @@
 //! BOLT11 on regtest, with a random preimage and its hash, so everything above the wallet runs as
 //! in production. The ledger is the truth: what it says is paid is paid, and tests can ask it
 //! ([`SimulatedNetwork::settled`]). Faults are ordered one by one ([`SimulatedWallet::order`]),
-//! by code only, never by configuration. There are no channels, routes or fees.
+//! by code only, never by configuration. There are no channels and no routes; fees are
+//! what [`SimulatedNetwork::charge`] says, at first none.
 
 mod faults;
+mod holds;
 mod journal;
 mod ledger;
 mod network;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::faults::{Call, Fault, Trouble};
 pub use self::ledger::Settlement;
-pub use self::network::{NetworkError, SimulatedNetwork};
+use self::network::Description;
+pub use self::network::{FeeModel, NetworkError, SimulatedNetwork};
 use super::{
-    Balance, Invoice, LightningWallet, ListPayments, NewInvoice, PayInvoice, PayOutcome,
-    PaymentHash, WalletError, WalletEvent, WalletInfo, WalletPayment,
+    Balance, FeeQuote, HoldInvoices, Invoice, LightningWallet, ListPayments, NewInvoice,
+    PayInvoice, PayOutcome, PaymentHash, WalletError, WalletEvent, WalletInfo, WalletPayment,
+    WalletState,
 };
 use crate::primitives::Millisats;
 
@@ -38,11 +42,18 @@ pub struct SimulatedWallet {
     name: Arc<str>,
     closed: AtomicBool,
     end: CancellationToken,
+    last_balance: Mutex<Option<Balance>>,
 }
 
 impl SimulatedWallet {
     fn new(network: SimulatedNetwork, name: Arc<str>) -> Self {
-        Self { network, name, closed: AtomicBool::new(false), end: CancellationToken::new() }
+        Self {
+            network,
+            name,
+            closed: AtomicBool::new(false),
+            end: CancellationToken::new(),
+            last_balance: Mutex::default(),
+        }
     }
 
     /// The network it belongs to.
@@ -72,7 +83,7 @@ impl SimulatedWallet {
         expiry: Duration,
     ) -> Result<Invoice, WalletError> {
         self.open()?;
-        self.network.make_invoice(&self.name, None, description, expiry)
+        self.network.make_invoice(&self.name, None, Description::Text(description), expiry)
     }
 
     fn open(&self) -> Result<(), WalletError> {
@@ -89,6 +100,8 @@ impl SimulatedWallet {
         match self.network.trouble(&self.name, call) {
             None => act(),
             Some(Trouble::LostAnswer) => act().and(Err(WalletError::Timeout)),
+            Some(Trouble::Garbled) => act()
+                .and_then(|_| Err(WalletError::BadAnswer { what: "nothing readable".to_owned() })),
             Some(Trouble::Timeout) => Err(WalletError::Timeout),
             Some(Trouble::Unreachable) => Err(WalletError::Unreachable),
             Some(Trouble::Refuse { code, message }) => Err(WalletError::Refused { code, message }),
@@ -110,6 +123,9 @@ impl LightningWallet for SimulatedWallet {
                     "lookup_invoice",
                     "pay_invoice",
                     "list_transactions",
+                    "make_hold_invoice",
+                    "settle_hold_invoice",
+                    "cancel_hold_invoice",
                 ]
                 .map(str::to_owned)
                 .to_vec(),
@@ -120,7 +136,21 @@ impl LightningWallet for SimulatedWallet {
     }
 
     async fn balance(&self) -> Result<Balance, WalletError> {
-        self.call(Call::Balance, || self.network.balance_of(&self.name))
+        let balance = self.call(Call::Balance, || self.network.balance_of(&self.name))?;
+        *self.last_balance.lock().unwrap_or_else(PoisonError::into_inner) = Some(balance);
+        Ok(balance)
+    }
+
+    fn last_balance(&self) -> Option<Balance> {
+        *self.last_balance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> WalletState {
+        if self.open().is_ok() { WalletState::Answering } else { WalletState::ShutDown }
+    }
+
+    fn hold_invoices(&self) -> Option<&dyn HoldInvoices> {
+        Some(self)
     }
 
     async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError> {
@@ -131,9 +161,23 @@ impl LightningWallet for SimulatedWallet {
             self.network.make_invoice(
                 &self.name,
                 Some(request.amount),
-                request.description.as_deref(),
+                Description::Text(request.description.as_deref()),
                 request.expiry,
             )
+        })
+    }
+
+    async fn make_invoice_for(
+        &self,
+        request: NewInvoice,
+        description_hash: [u8; 32],
+    ) -> Result<Invoice, WalletError> {
+        self.call(Call::MakeInvoice, || {
+            if request.amount == Millisats::new(0) {
+                return Err(WalletError::BadRequest { what: "the amount is zero".to_owned() });
+            }
+            let description = Description::Hash(description_hash);
+            self.network.make_invoice(&self.name, Some(request.amount), description, request.expiry)
         })
     }
 
@@ -144,12 +188,25 @@ impl LightningWallet for SimulatedWallet {
         self.call(Call::Lookup, || Ok(self.network.lookup(&self.name, payment_hash)))
     }
 
+    async fn quote(&self, request: &PayInvoice) -> Result<FeeQuote, WalletError> {
+        self.call(Call::Quote, || Ok(FeeQuote { fee: self.network.quote(request)? }))
+    }
+
+    async fn invoice_of(&self, payment_hash: PaymentHash) -> Result<Option<String>, WalletError> {
+        self.open()?;
+        Ok(self.network.invoice_of(&self.name, payment_hash))
+    }
+
     async fn pay(&self, request: PayInvoice) -> Result<PayOutcome, WalletError> {
         self.call(Call::Pay, || self.network.pay(&self.name, &request))
     }
 
     async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
         self.call(Call::List, || Ok(self.network.list(&self.name, query)))
+    }
+
+    async fn list_settled(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
+        self.call(Call::List, || Ok(self.network.arrived(&self.name, query)))
     }
 
     fn events(&self) -> BoxStream<'static, WalletEvent> {

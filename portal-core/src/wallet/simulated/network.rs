@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use lightning_invoice::{
+    Bolt11InvoiceDescription, Currency, InvoiceBuilder, PaymentSecret, Sha256,
+};
 use nostr::hashes::{Hash, sha256};
 use secp256k1::{SECP256K1, SecretKey};
 
@@ -17,10 +19,10 @@ use super::ledger::{Ledger, Misfit, Moved, Record, Settlement};
 use crate::env::Env;
 use crate::primitives::{Millisats, Timestamp};
 use crate::wallet::bolt11::Bolt11;
-use crate::wallet::events::EventSource;
+use crate::wallet::events::{EventSource, Source};
 use crate::wallet::{
-    Balance, Invoice, ListPayments, PayInvoice, PayOutcome, PaymentHash, PaymentState, WalletError,
-    WalletEvent, WalletPayment,
+    Balance, FEE_TOO_HIGH, Invoice, ListPayments, PayInvoice, PayOutcome, PaymentHash,
+    PaymentState, WalletError, WalletEvent, WalletPayment,
 };
 
 /// Wallets that can pay each other. Cheap to clone.
@@ -41,6 +43,15 @@ pub enum NetworkError {
     NotUnderWay,
 }
 
+/// What an invoice says it is for.
+#[derive(Clone, Copy)]
+pub(super) enum Description<'a> {
+    /// In words.
+    Text(Option<&'a str>),
+    /// By the hash of more words than fit.
+    Hash([u8; 32]),
+}
+
 struct Inner {
     env: Env,
     /// Signs the invoices of all wallets; a new one each time the network is opened.
@@ -48,12 +59,31 @@ struct Inner {
     state: Mutex<State>,
 }
 
-struct State {
-    ledger: Ledger,
+/// What a payment costs on top; nothing at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeeModel {
+    /// For each payment.
+    pub base: Millisats,
+    /// Millionths of the amount.
+    pub ppm: u32,
+}
+
+impl FeeModel {
+    fn fee(self, amount: Millisats) -> Millisats {
+        let share = u128::from(amount.as_u64()) * u128::from(self.ppm) / 1_000_000;
+        let share = u64::try_from(share).unwrap_or(u64::MAX);
+        Millisats::new(self.base.as_u64().saturating_add(share))
+    }
+}
+
+pub(super) struct State {
+    pub(super) ledger: Ledger,
     journal: Option<Journal>,
     listeners: HashMap<Arc<str>, Arc<EventSource>>,
+    holders: HashMap<Arc<str>, Arc<Source<WalletPayment>>>,
     orders: HashMap<Arc<str>, Orders>,
     late: Duration,
+    fees: FeeModel,
 }
 
 impl SimulatedNetwork {
@@ -87,8 +117,10 @@ impl SimulatedNetwork {
             ledger,
             journal,
             listeners: HashMap::new(),
+            holders: HashMap::new(),
             orders: HashMap::new(),
             late: Duration::ZERO,
+            fees: FeeModel::default(),
         };
         Self(Arc::new(Inner { env, node_key, state: Mutex::new(state) }))
     }
@@ -142,6 +174,11 @@ impl SimulatedNetwork {
         self.state().late = grace;
     }
 
+    /// What payments cost from now on. Limits on fees are kept, estimates are exact.
+    pub fn charge(&self, fees: FeeModel) {
+        self.state().fees = fees;
+    }
+
     /// Settles a payment that [`Fault::PayLater`] left under way, also after the invoice's end.
     ///
     /// # Errors
@@ -150,6 +187,9 @@ impl SimulatedNetwork {
         let at = self.now();
         let mut state = self.state();
         state.under_way(hash)?;
+        if state.ledger.row(hash).is_some_and(|row| row.preimage.is_none()) {
+            return Err(NetworkError::NotUnderWay);
+        }
         state.commit(vec![Record::Settled { hash: hash.0, at: at.as_secs() }])?;
         state.announce(hash, at);
         Ok(())
@@ -180,6 +220,11 @@ impl SimulatedNetwork {
         source.or_insert_with(|| Arc::new(EventSource::new())).listen()
     }
 
+    pub(super) fn held_source(&self, name: &Arc<str>) -> Arc<Source<WalletPayment>> {
+        let mut state = self.state();
+        state.holders.entry(name.clone()).or_insert_with(|| Arc::new(Source::new())).clone()
+    }
+
     pub(super) fn balance_of(&self, name: &str) -> Result<Balance, WalletError> {
         let amount = self.balance(name).ok_or(WalletError::Unreachable)?;
         Ok(Balance { amount, at: self.now() })
@@ -189,14 +234,47 @@ impl SimulatedNetwork {
         &self,
         payee: &str,
         amount: Option<Millisats>,
-        description: Option<&str>,
+        description: Description<'_>,
         expiry: Duration,
     ) -> Result<Invoice, WalletError> {
         let preimage = self.0.env.bytes::<32>();
-        let hash = sha256::Hash::hash(&preimage);
-        let mut builder = InvoiceBuilder::new(Currency::Regtest)
-            .description(description.unwrap_or("").to_owned())
-            .payment_hash(hash)
+        let hash = PaymentHash(sha256::Hash::hash(&preimage).to_byte_array());
+        let read = self.sign(hash, amount, description, expiry)?;
+        let record = Record::Invoice {
+            hash: read.payment_hash.0,
+            preimage,
+            payee: payee.to_owned(),
+            bolt11: read.text.clone(),
+            msat: amount.map(Millisats::as_u64),
+            created_at: read.created_at.as_secs(),
+            expires_at: read.expires_at.as_secs(),
+        };
+        self.state().commit(vec![record]).map_err(unwritten)?;
+        Ok(read.into())
+    }
+
+    /// The text of an invoice, which is in nobody's books yet.
+    pub(super) fn sign(
+        &self,
+        hash: PaymentHash,
+        amount: Option<Millisats>,
+        description: Description<'_>,
+        expiry: Duration,
+    ) -> Result<Bolt11, WalletError> {
+        let builder = InvoiceBuilder::new(Currency::Regtest);
+        let builder = match description {
+            Description::Text(text) => {
+                builder.invoice_description(Bolt11InvoiceDescription::Direct(
+                    lightning_invoice::Description::new(text.unwrap_or("").to_owned())
+                        .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?,
+                ))
+            }
+            Description::Hash(hash) => builder.invoice_description(Bolt11InvoiceDescription::Hash(
+                Sha256(sha256::Hash::from_byte_array(hash)),
+            )),
+        };
+        let mut builder = builder
+            .payment_hash(sha256::Hash::from_byte_array(hash.0))
             .payment_secret(PaymentSecret(self.0.env.bytes()))
             .duration_since_epoch(Duration::from_secs(self.now().as_secs()))
             .min_final_cltv_expiry_delta(18)
@@ -209,19 +287,7 @@ impl SimulatedNetwork {
             .build_signed(|message| SECP256K1.sign_ecdsa_recoverable(message, &self.0.node_key))
             .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?
             .to_string();
-        let read = Bolt11::parse(&text)
-            .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?;
-        let record = Record::Invoice {
-            hash: read.payment_hash.0,
-            preimage,
-            payee: payee.to_owned(),
-            bolt11: read.text.clone(),
-            msat: amount.map(Millisats::as_u64),
-            created_at: read.created_at.as_secs(),
-            expires_at: read.expires_at.as_secs(),
-        };
-        self.state().commit(vec![record]).map_err(unwritten)?;
-        Ok(read.into())
+        Bolt11::parse(&text).map_err(|cause| WalletError::BadRequest { what: cause.to_string() })
     }
 
     pub(super) fn lookup(&self, name: &str, hash: PaymentHash) -> Option<WalletPayment> {
@@ -237,6 +303,12 @@ impl SimulatedNetwork {
         Some(payment)
     }
 
+    pub(super) fn invoice_of(&self, name: &str, hash: PaymentHash) -> Option<String> {
+        let state = self.state();
+        state.ledger.view(name, hash, self.now())?;
+        state.ledger.row(hash).map(|row| row.bolt11.clone())
+    }
+
     pub(super) fn list(&self, name: &str, query: ListPayments) -> Vec<WalletPayment> {
         let now = self.now();
         self.state()
@@ -247,6 +319,20 @@ impl SimulatedNetwork {
             .skip(query.offset as usize)
             .take(query.limit as usize)
             .collect()
+    }
+
+    pub(super) fn arrived(&self, name: &str, query: ListPayments) -> Vec<WalletPayment> {
+        let now = self.now();
+        self.state()
+            .ledger
+            .arrived_since(name, query.since, now)
+            .skip(query.offset as usize)
+            .take(query.limit as usize)
+            .collect()
+    }
+
+    pub(super) fn quote(&self, request: &PayInvoice) -> Result<Millisats, WalletError> {
+        Ok(self.state().fees.fee(request.checked_amount()?))
     }
 
     pub(super) fn pay(&self, payer: &str, request: &PayInvoice) -> Result<PayOutcome, WalletError> {
@@ -262,44 +348,61 @@ impl SimulatedNetwork {
             }
             Verdict::Over(outcome) => return Ok(outcome),
         };
-        if state.ledger.balance(payer).is_none_or(|balance| balance < amount) {
+        let fee = state.fees.fee(amount);
+        if request.max_fee.is_some_and(|most| fee > most) {
+            return Err(WalletError::Refused {
+                code: FEE_TOO_HIGH.to_owned(),
+                message: "the fee is more than was allowed".to_owned(),
+            });
+        }
+        let cost = amount.checked_add(fee);
+        let held = state.ledger.balance(payer);
+        if cost.is_none_or(|cost| held.is_none_or(|held| held < cost)) {
             return Err(WalletError::Refused {
                 code: "INSUFFICIENT_BALANCE".to_owned(),
                 message: "not enough in the wallet".to_owned(),
             });
         }
         let at = now.as_secs();
-        let mut records =
-            vec![Record::Sent { hash: hash.0, payer: payer.to_owned(), msat: amount.as_u64(), at }];
-        if state.struck(payer, &Fault::PayLater) {
+        let mut records = vec![Record::Sent {
+            hash: hash.0,
+            payer: payer.to_owned(),
+            msat: amount.as_u64(),
+            fee: fee.as_u64(),
+            at,
+        }];
+        let later = state.struck(payer, &Fault::PayLater);
+        let Some(preimage) = preimage.filter(|_| !later) else {
             state.commit(records).map_err(unwritten)?;
+            state.announce_held(hash, now);
             return Ok(PayOutcome::Pending);
-        }
+        };
         records.push(Record::Settled { hash: hash.0, at });
         state.commit(records).map_err(unwritten)?;
         state.announce(hash, now);
         let preimage = state.told_preimage(payer, preimage);
-        Ok(PayOutcome::Settled { preimage, fee: Millisats::new(0) })
+        Ok(PayOutcome::Settled { preimage, fee })
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.0.env.now()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What to do about a payment.
 enum Verdict {
-    Pay([u8; 32]),
+    /// `None`: the payee keeps the preimage.
+    Pay(Option<[u8; 32]>),
     Over(PayOutcome),
 }
 
 impl State {
     /// Saves first, then changes the books.
-    fn commit(&mut self, records: Vec<Record>) -> Result<(), NetworkError> {
+    pub(super) fn commit(&mut self, records: Vec<Record>) -> Result<(), NetworkError> {
         if let Some(journal) = &mut self.journal {
             journal.append(&records)?;
         }
@@ -336,9 +439,11 @@ impl State {
             }
             Some(payment) if payment.state == Moved::UnderWay => Verdict::Over(PayOutcome::Pending),
             Some(payment) if payment.state != Moved::Failed => {
-                let fee = Millisats::new(0);
-                Verdict::Over(PayOutcome::Settled { preimage: row.preimage, fee })
+                Verdict::Over(row.preimage.map_or(PayOutcome::Pending, |preimage| {
+                    PayOutcome::Settled { preimage, fee: payment.fee }
+                }))
             }
+            _ if row.cancelled => failed("the payee no longer wants it"),
             _ if now >= row.expires_at.saturating_add(self.late) => {
                 failed("the invoice has expired")
             }
@@ -347,7 +452,7 @@ impl State {
     }
 
     /// Tells both sides of a payment that it settled.
-    fn announce(&mut self, hash: PaymentHash, now: Timestamp) {
+    pub(super) fn announce(&mut self, hash: PaymentHash, now: Timestamp) {
         let Some(row) = self.ledger.row(hash) else { return };
         let payer = row.payment.as_ref().map(|payment| payment.payer.clone());
         for name in payer.into_iter().chain([row.payee.clone()]) {
@@ -360,6 +465,16 @@ impl State {
                 source.send(WalletEvent::Settled(payment.clone()));
             }
             source.send(WalletEvent::Settled(payment));
+        }
+    }
+
+    /// Tells the payee of a hold invoice that money waits.
+    fn announce_held(&self, hash: PaymentHash, now: Timestamp) {
+        let Some(row) = self.ledger.row(hash).filter(|row| row.preimage.is_none()) else { return };
+        let payment = self.ledger.view(&row.payee, hash, now);
+        let source = self.holders.get(row.payee.as_str());
+        if let (Some(source), Some(payment)) = (source, payment) {
+            source.send(payment);
         }
     }
 
@@ -376,7 +491,7 @@ impl State {
 }
 
 /// The books were not changed, but the file may hold the record.
-fn unwritten(cause: NetworkError) -> WalletError {
+pub(super) fn unwritten(cause: NetworkError) -> WalletError {
     tracing::warn!(%cause, "simulated ledger");
     WalletError::BadAnswer { what: "the ledger cannot be written".to_owned() }
 }

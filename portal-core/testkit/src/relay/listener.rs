@@ -10,11 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Handles one connection to its end; dropped when the listener is stopped.
-pub(super) type Handler =
+pub(crate) type Handler =
     Arc<dyn Fn(TcpStream, SocketAddr) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A port and what answers on it.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     address: SocketAddr,
     handler: Handler,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -22,7 +22,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Listens on a port that the kernel chooses.
-    pub(super) async fn start<F>(
+    pub(crate) async fn start<F>(
         handler: impl Fn(TcpStream, SocketAddr) -> F + Send + Sync + 'static,
     ) -> std::io::Result<Self>
     where
@@ -35,12 +35,12 @@ impl Listener {
         Ok(Self { address, handler, task })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Ends all connections and refuses new ones. Returns once the port is closed.
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
             task.abort();
@@ -53,7 +53,7 @@ impl Listener {
     }
 
     /// Listens again on the same port, unless it does.
-    pub(super) async fn restart(&self) -> std::io::Result<()> {
+    pub(crate) async fn restart(&self) -> std::io::Result<()> {
         if self.task.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 
 mod ephemeral;
 mod index;
-mod listener;
+pub(crate) mod listener;
 mod local;
 mod proxy;
 

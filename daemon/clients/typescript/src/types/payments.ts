@@ -1,12 +1,14 @@
-/** Payments: single, of a given invoice, and recurring. */
+/** Payments: single, of a given invoice, recurring, out and back. */
 import type { Timestamp } from '../timestamp.js';
+import type { CallOptions } from './config.js';
+import type { SubscriptionSchedule } from './subscriptions.js';
 
 /** The unit of Lightning amounts. */
 export enum Currency {
   Millisats = 'Millisats',
 }
 
-/** `Currency.Millisats`, or a fiat code such as `"EUR"`; fiat amounts are in cents. */
+/** `Currency.Millisats`, or a fiat code such as `"EUR"`; fiat amounts are in hundredths, whatever the currency. */
 export type PaymentCurrency = Currency | string;
 
 /** An exchange rate that was used. */
@@ -36,6 +38,8 @@ export interface RecurringPaymentRequestContent {
   current_exchange_rate?: ExchangeRate;
   expires_at: Timestamp;
   auth_token?: string;
+  /** Lets the daemon charge it, and says how; `{}` is enough. Without it you run the schedule. */
+  schedule?: SubscriptionSchedule;
 }
 
 /** What the person agreed to. */
@@ -68,6 +72,8 @@ export interface RecurringPaymentResponseContent {
   authorized_currency?: PaymentCurrency;
   /** Present when confirmed. */
   authorized_recurrence?: RecurrenceInfo;
+  /** The stream of the subscription, which names it; present when confirmed and the daemon charges it. */
+  schedule_stream_id?: string;
 }
 
 /** A payment for which the daemon makes the invoice. */
@@ -141,12 +147,96 @@ export interface CloseRecurringPaymentNotification {
 
 /** The daemon's own wallet. */
 export interface WalletInfo {
+  /** Such as `nwc`, `breez` or `simulated`. */
   wallet_type: string;
   balance_msat: number;
+  /** When the wallet said so. Older daemons do not tell. */
+  balance_at?: Timestamp;
+  /** `bitcoin`, `testnet`, `signet` or `regtest`, when the wallet says. */
+  network?: string | null;
+  /** Whether it keeps the fees of a payment within a bound that it is given. */
+  caps_fees?: boolean;
+}
+
+/** How an invoice is paid: within which bounds, and like every call. */
+export interface PayInvoiceOptions extends CallOptions {
+  /** For an invoice that names no amount. */
+  amount_msat?: number;
+  /** The most that may be paid on top; what is configured when absent. */
+  max_fee_msat?: number;
+  /** Try again what had failed for good. */
+  retry?: boolean;
+}
+
+/** Within which bounds an invoice is paid. */
+export interface PayInvoiceBounds {
+  /** For an invoice that names no amount. */
+  amount_msat?: number;
+  /** The most that may be paid on top; what is configured when absent. */
+  max_fee_msat?: number;
+  /** Try again what had failed for good. */
+  retry?: boolean;
+}
+
+/** What of a payment goes back. */
+export interface RefundContent {
+  /** All that is left of the payment when absent. */
+  amount_msat?: number;
+  /** For the person. */
+  description?: string;
+  /** How long the person has to give an invoice; a day when absent. */
+  expires_at?: Timestamp;
+}
+
+/** The money has gone back. */
+export interface Refunded {
+  /** The stream of the payment. */
+  payment: string;
+  amount_msat: number;
+  fees_paid_msat: number;
+  preimage: string;
 }
 
 /** A payment that the daemon's wallet made. */
 export interface PayInvoiceResult {
+  /** Its hash is the payment hash of the invoice. */
   preimage: string;
+  /** What it cost on top. */
   fees_paid_msat: number;
+}
+
+/** What of a payment goes back. */
+export interface RefundContent {
+  /** All that is left of the payment when absent. */
+  amount_msat?: number;
+  /** For the person. */
+  description?: string;
+  /** How long the person has to give an invoice; a day when absent. */
+  expires_at?: Timestamp;
+}
+
+/** That money has gone back. */
+export interface Refunded {
+  /** The stream of the payment. */
+  payment: string;
+  /** How much went back. */
+  amount_msat: number;
+  /** What it cost on top. */
+  fees_paid_msat: number;
+  /** Its hash is the payment hash of the person's invoice. */
+  preimage: string;
+}
+
+/** A payment in the books of the daemon's wallet. */
+export interface WalletPayment<Moment = Timestamp> {
+  /** Whether it comes or goes. */
+  direction: 'incoming' | 'outgoing';
+  /** Only what is settled is there, or gone. */
+  state: 'pending' | 'settled' | 'failed';
+  /** Without fees. */
+  amount_msat: number;
+  /** Of one that left. */
+  fees_paid_msat: number;
+  /** Null unless settled. */
+  settled_at: Moment | null;
 }

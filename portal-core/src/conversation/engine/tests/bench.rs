@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::super::{Engine, Limits, Role, Route, routes_of};
 use crate::conversation::ask::{Ask, Question};
 use crate::conversation::payment::{Payer, Payment, WatchedInvoice};
+use crate::conversation::refund::RefundState;
 use crate::conversation::{Change, Conversation, Effect, Outgoing, Peer, Saved, Step};
 use crate::event::PortalEvent;
 use crate::identity::{LocalKey, subkey};
@@ -51,20 +52,20 @@ pub fn ask(peer: PublicKey, question: Question) -> Conversation {
     Conversation::Ask(Box::new(Ask {
         peer: Peer::new(peer),
         question,
-        message,
+        message: message.into(),
         expires_at: at(300),
     }))
 }
 
 pub fn login(peer: PublicKey) -> Conversation {
-    ask(peer, Question::Login { challenge: "challenge".to_owned() })
+    ask(peer, Question::Login { challenge: "challenge".into() })
 }
 
 pub fn payment(peer: PublicKey, request_id: &str, hash: Option<u8>) -> Conversation {
     Conversation::Payment(Box::new(Payment {
         peer: Peer::new(peer),
         request_id: RequestId::new(request_id),
-        message: "{\"pay\":1}".to_owned(),
+        message: "{\"pay\":1}".into(),
         watched: hash.map(|byte| WatchedInvoice {
             payment_hash: [byte; 32],
             made_at: at(0),
@@ -85,6 +86,10 @@ pub struct Seen {
     pub published: Vec<Outgoing>,
     pub ignored: Vec<Refusal>,
     pub learned: Vec<Peer>,
+    /// Requests whose money has come.
+    pub received: Vec<(StreamId, Millisats)>,
+    /// What became of refunds.
+    pub refunds: Vec<RefundState>,
     pub effects: Vec<Effect>,
 }
 
@@ -165,6 +170,8 @@ impl Bench {
                     log.push(event.clone());
                     seen.events.push((stream, event));
                 }
+                Change::Received { stream, amount, .. } => seen.received.push((stream, amount)),
+                Change::Refund { state, .. } => seen.refunds.push(state),
                 Change::Learn(peer) => seen.learned.push(peer),
             }
         }
@@ -278,6 +285,7 @@ impl Bench {
             }
             let talks = match &entry.conversation {
                 Conversation::Ask(_) => true,
+                Conversation::Refund(refund) => refund.unanswered(),
                 Conversation::Send(send) => send.done_until.is_none(),
                 Conversation::Payment(payment) => payment.unanswered(),
                 Conversation::Answer(answer) => {
@@ -295,7 +303,8 @@ impl Bench {
             let waits_for_ever = matches!(
                 &entry.conversation,
                 Conversation::Subscription(_) | Conversation::Closes
-            ) || matches!(&entry.conversation, Conversation::Handshake(handshake) if handshake.is_static());
+            ) || matches!(&entry.conversation, Conversation::Refund(refund) if !refund.unanswered())
+                || matches!(&entry.conversation, Conversation::Handshake(handshake) if handshake.is_static());
             assert_eq!(entry.deadline.is_none(), waits_for_ever, "stuck: {:?}", entry.conversation);
         }
         assert_eq!(engine.table.len(), self.records.len(), "saved and not open");

@@ -223,7 +223,7 @@ fn two_logins_of_one_person_do_not_take_each_others_answers() {
     bench.open(stream(1), login(public(2)));
     let mut other = login(public(2));
     if let Conversation::Ask(ask) = &mut other {
-        ask.question = crate::conversation::ask::Question::Login { challenge: "other".to_owned() };
+        ask.question = crate::conversation::ask::Question::Login { challenge: "other".into() };
     }
     bench.open(stream(2), other);
     let seen = bench.message(&key(2), AUTH_RESPONSE, &answer(None), at(1));

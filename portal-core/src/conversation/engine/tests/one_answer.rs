@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use lightning_invoice::{InvoiceBuilder, PaymentSecret};
+use nostr::hashes::{Hash as _, sha256};
+use secp256k1::{SECP256K1, SecretKey};
 
 use super::bench::{Bench, MSATS, START, ask, at, key, public, stream};
 use crate::conversation::ask::Question;
@@ -38,6 +41,23 @@ fn invoice(amount: Option<u64>, expiry: u64) -> String {
     }
 }
 
+/// 5,000 msat on the main network.
+fn mainnet() -> String {
+    InvoiceBuilder::new(lightning_invoice::Currency::Bitcoin)
+        .description(String::new())
+        .payment_hash(sha256::Hash::hash(&[1]))
+        .payment_secret(PaymentSecret([2; 32]))
+        .duration_since_epoch(Duration::from_secs(START))
+        .min_final_cltv_expiry_delta(18)
+        .expiry_time(Duration::from_secs(600))
+        .amount_milli_satoshis(5000)
+        .build_signed(|message| {
+            SECP256K1.sign_ecdsa_recoverable(message, &SecretKey::from_slice(&[3; 32]).expect("ok"))
+        })
+        .expect("complete")
+        .to_string()
+}
+
 fn gives(request_id: &str, invoice: &str) -> InvoiceResponse {
     let inner = InvoiceRequest {
         request_id: RequestId::new(request_id),
@@ -57,7 +77,11 @@ fn gives(request_id: &str, invoice: &str) -> InvoiceResponse {
 
 fn bench() -> Bench {
     let mut bench = Bench::service();
-    let question = Question::Invoice { request_id: RequestId::new("i"), amount: MSATS };
+    let question = Question::Invoice {
+        request_id: RequestId::new("i"),
+        amount: MSATS,
+        network: Some("regtest".to_owned()),
+    };
     bench.open(stream(1), ask(public(2), question));
     bench
 }
@@ -78,6 +102,8 @@ fn an_invoice_that_is_not_what_was_asked_for_ends_the_stream_with_an_error() {
         (invoice(Some(5001), 600), "another amount"),
         (invoice(None, 600), "no amount"),
         (invoice(Some(5000), 1), "expired"),
+        (invoice(Some(5000), 130), "before it can be paid"),
+        (mainnet(), "another network"),
         ("lnbc1".to_owned(), "not a BOLT11"),
         (String::new(), "not a BOLT11"),
     ];

@@ -1,6 +1,6 @@
 //! Asking for money.
 
-use super::bench::{Bench, Seen, at, derived, key, payment, public, stream};
+use super::bench::{Bench, MSATS, Seen, at, derived, key, payment, public, stream};
 use crate::conversation::payment::GRACE_SECS;
 use crate::conversation::{Conversation, Effect};
 use crate::event::{PaymentUpdate, PortalEvent};
@@ -39,7 +39,7 @@ fn payer(bench: &mut Bench, status: PaymentStatus, second: u64) -> Seen {
 }
 
 fn settle(bench: &mut Bench) -> Seen {
-    let step = bench.engine.settled(HASH, Some("ab"));
+    let step = bench.engine.settled(HASH, Some("ab"), MSATS);
     bench.apply(step)
 }
 

@@ -15,7 +15,7 @@ use crate::conversation::payment::GRACE_SECS;
 use crate::conversation::send::Send;
 use crate::conversation::{Conversation, Effect, Via};
 use crate::event::{PaymentUpdate, PortalEvent};
-use crate::primitives::{RequestId, StreamId};
+use crate::primitives::{Millisats, RequestId, StreamId};
 use crate::protocol::auth::{AuthChallenge, AuthResponse, AuthStatus};
 use crate::protocol::envelope::Opened;
 use crate::protocol::handshake::{ClientInfo, KeyHandshake};
@@ -180,7 +180,7 @@ fn play(bench: &mut Bench, truth: &mut Truth, input: &Input) {
                     *settled |= payment.watched.is_some_and(|w| w.payment_hash == [*hash; 32]);
                 }
             }
-            let step = bench.engine.settled([*hash; 32], None);
+            let step = bench.engine.settled([*hash; 32], None, Millisats::new(1));
             bench.apply(step);
         }
         Input::Unsettled(hash) => {

@@ -16,6 +16,7 @@ fn requests_have_the_field_names_of_the_nip() {
                 amount: 123,
                 description: Some("text".to_owned()),
                 expiry: Some(213),
+                ..MakeInvoice::default()
             }),
             r#"{"method":"make_invoice","params":{"amount":123,"description":"text","expiry":213}}"#,
         ),
@@ -189,7 +190,7 @@ proptest! {
 fn an_independent_implementation_reads_what_we_write() {
     use nostr::JsonUtil;
     use nostr::nips::nip47;
-    let params = MakeInvoice { amount: 5, description: None, expiry: Some(6) };
+    let params = MakeInvoice { amount: 5, expiry: Some(6), ..MakeInvoice::default() };
     for request in [
         Request::GetInfo,
         Request::GetBalance,

@@ -620,6 +620,70 @@ internal open class UniffiForeignFutureResultVoid(
 internal interface UniffiForeignFutureCompleteVoid : com.sun.jna.Callback {
     fun callback(`callbackData`: Long,`result`: UniffiForeignFutureResultVoid.UniffiByValue,)
 }
+internal interface UniffiCallbackInterfaceLightningWalletMethod0 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,)
+}
+internal interface UniffiCallbackInterfaceLightningWalletMethod1 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,)
+}
+internal interface UniffiCallbackInterfaceLightningWalletMethod2 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`order`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,)
+}
+internal interface UniffiCallbackInterfaceLightningWalletMethod3 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`paymentHash`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,)
+}
+internal interface UniffiCallbackInterfaceLightningWalletMethod4 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`order`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,)
+}
+internal interface UniffiCallbackInterfaceLightningWalletMethod5 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`query`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,)
+}
+internal interface UniffiCallbackInterfaceLightningWalletMethod6 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`listener`: Long,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,)
+}
+internal interface UniffiCallbackInterfaceLightningWalletMethod7 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteVoid,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,)
+}
+@Structure.FieldOrder("uniffiFree", "uniffiClone", "info", "balance", "makeInvoice", "lookup", "pay", "list", "listen", "shutdown")
+internal open class UniffiVTableCallbackInterfaceLightningWallet(
+    @JvmField internal var `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+    @JvmField internal var `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+    @JvmField internal var `info`: UniffiCallbackInterfaceLightningWalletMethod0? = null,
+    @JvmField internal var `balance`: UniffiCallbackInterfaceLightningWalletMethod1? = null,
+    @JvmField internal var `makeInvoice`: UniffiCallbackInterfaceLightningWalletMethod2? = null,
+    @JvmField internal var `lookup`: UniffiCallbackInterfaceLightningWalletMethod3? = null,
+    @JvmField internal var `pay`: UniffiCallbackInterfaceLightningWalletMethod4? = null,
+    @JvmField internal var `list`: UniffiCallbackInterfaceLightningWalletMethod5? = null,
+    @JvmField internal var `listen`: UniffiCallbackInterfaceLightningWalletMethod6? = null,
+    @JvmField internal var `shutdown`: UniffiCallbackInterfaceLightningWalletMethod7? = null,
+) : Structure() {
+    class UniffiByValue(
+        `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+        `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+        `info`: UniffiCallbackInterfaceLightningWalletMethod0? = null,
+        `balance`: UniffiCallbackInterfaceLightningWalletMethod1? = null,
+        `makeInvoice`: UniffiCallbackInterfaceLightningWalletMethod2? = null,
+        `lookup`: UniffiCallbackInterfaceLightningWalletMethod3? = null,
+        `pay`: UniffiCallbackInterfaceLightningWalletMethod4? = null,
+        `list`: UniffiCallbackInterfaceLightningWalletMethod5? = null,
+        `listen`: UniffiCallbackInterfaceLightningWalletMethod6? = null,
+        `shutdown`: UniffiCallbackInterfaceLightningWalletMethod7? = null,
+    ): UniffiVTableCallbackInterfaceLightningWallet(`uniffiFree`,`uniffiClone`,`info`,`balance`,`makeInvoice`,`lookup`,`pay`,`list`,`listen`,`shutdown`,), Structure.ByValue
+
+   internal fun uniffiSetValue(other: UniffiVTableCallbackInterfaceLightningWallet) {
+        `uniffiFree` = other.`uniffiFree`
+        `uniffiClone` = other.`uniffiClone`
+        `info` = other.`info`
+        `balance` = other.`balance`
+        `makeInvoice` = other.`makeInvoice`
+        `lookup` = other.`lookup`
+        `pay` = other.`pay`
+        `list` = other.`list`
+        `listen` = other.`listen`
+        `shutdown` = other.`shutdown`
+    }
+
+}
 
 // A JNA Library to expose the extern-C FFI definitions.
 // This is an implementation detail which will be called internally by the public API.
@@ -664,6 +728,28 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_portal_ffi_checksum_method_client_send_key_handshake(
     ): Int
     external fun uniffi_portal_ffi_checksum_method_client_shutdown(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_info(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_balance(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_make_invoice(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_lookup(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_pay(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_list(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_listen(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_lightningwallet_shutdown(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_walletlistener_disconnected(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_walletlistener_reconnected(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_walletlistener_settled(
     ): Int
     external fun uniffi_portal_ffi_checksum_method_keypair_derive_cashu(
     ): Int
@@ -711,7 +797,17 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_portal_ffi_checksum_method_eventstream_stream_id(
     ): Int
+    external fun uniffi_portal_ffi_checksum_method_wallet_balance(
+    ): Int
     external fun uniffi_portal_ffi_checksum_method_wallet_balance_msat(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_wallet_info(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_wallet_list(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_wallet_lookup(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_method_wallet_make_invoice(
     ): Int
     external fun uniffi_portal_ffi_checksum_method_wallet_shutdown(
     ): Int
@@ -731,7 +827,11 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_portal_ffi_checksum_constructor_simulatednetwork_open(
     ): Int
+    external fun uniffi_portal_ffi_checksum_constructor_wallet_from_app(
+    ): Int
     external fun uniffi_portal_ffi_checksum_constructor_wallet_nwc(
+    ): Int
+    external fun uniffi_portal_ffi_checksum_constructor_wallet_nwc_with(
     ): Int
     external fun ffi_portal_ffi_uniffi_contract_version(
     ): Int
@@ -749,6 +849,7 @@ internal object UniffiLib {
 
     init {
         Native.register(UniffiLib::class.java, findLibraryName(componentName = "portal"))
+        uniffiCallbackInterfaceLightningWallet.register(this)
         
     }
     external fun uniffi_portal_ffi_fn_clone_client(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
@@ -771,6 +872,38 @@ external fun uniffi_portal_ffi_fn_method_client_send_key_handshake(`ptr`: Long,`
 ): Long
 external fun uniffi_portal_ffi_fn_method_client_shutdown(`ptr`: Long,
 ): Long
+external fun uniffi_portal_ffi_fn_clone_lightningwallet(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Long
+external fun uniffi_portal_ffi_fn_free_lightningwallet(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Unit
+external fun uniffi_portal_ffi_fn_init_callback_vtable_lightningwallet(`vtable`: UniffiVTableCallbackInterfaceLightningWallet,
+): Unit
+external fun uniffi_portal_ffi_fn_method_lightningwallet_info(`ptr`: Long,
+): Long
+external fun uniffi_portal_ffi_fn_method_lightningwallet_balance(`ptr`: Long,
+): Long
+external fun uniffi_portal_ffi_fn_method_lightningwallet_make_invoice(`ptr`: Long,`order`: RustBuffer.ByValue,
+): Long
+external fun uniffi_portal_ffi_fn_method_lightningwallet_lookup(`ptr`: Long,`paymentHash`: RustBuffer.ByValue,
+): Long
+external fun uniffi_portal_ffi_fn_method_lightningwallet_pay(`ptr`: Long,`order`: RustBuffer.ByValue,
+): Long
+external fun uniffi_portal_ffi_fn_method_lightningwallet_list(`ptr`: Long,`query`: RustBuffer.ByValue,
+): Long
+external fun uniffi_portal_ffi_fn_method_lightningwallet_listen(`ptr`: Long,`listener`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Unit
+external fun uniffi_portal_ffi_fn_method_lightningwallet_shutdown(`ptr`: Long,
+): Long
+external fun uniffi_portal_ffi_fn_clone_walletlistener(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Long
+external fun uniffi_portal_ffi_fn_free_walletlistener(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Unit
+external fun uniffi_portal_ffi_fn_method_walletlistener_disconnected(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Unit
+external fun uniffi_portal_ffi_fn_method_walletlistener_reconnected(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Unit
+external fun uniffi_portal_ffi_fn_method_walletlistener_settled(`ptr`: Long,`payment`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus, 
+): Unit
 external fun uniffi_portal_ffi_fn_clone_keypair(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
 ): Long
 external fun uniffi_portal_ffi_fn_free_keypair(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
@@ -859,9 +992,23 @@ external fun uniffi_portal_ffi_fn_clone_wallet(`handle`: Long,uniffi_out_err: Un
 ): Long
 external fun uniffi_portal_ffi_fn_free_wallet(`handle`: Long,uniffi_out_err: UniffiRustCallStatus, 
 ): Unit
+external fun uniffi_portal_ffi_fn_constructor_wallet_from_app(`wallet`: Long,uniffi_out_err: UniffiRustCallStatus, 
+): Long
 external fun uniffi_portal_ffi_fn_constructor_wallet_nwc(`link`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus, 
 ): Long
+external fun uniffi_portal_ffi_fn_constructor_wallet_nwc_with(`link`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,
+): Long
+external fun uniffi_portal_ffi_fn_method_wallet_balance(`ptr`: Long,
+): Long
 external fun uniffi_portal_ffi_fn_method_wallet_balance_msat(`ptr`: Long,
+): Long
+external fun uniffi_portal_ffi_fn_method_wallet_info(`ptr`: Long,
+): Long
+external fun uniffi_portal_ffi_fn_method_wallet_list(`ptr`: Long,`query`: RustBuffer.ByValue,
+): Long
+external fun uniffi_portal_ffi_fn_method_wallet_lookup(`ptr`: Long,`paymentHash`: RustBuffer.ByValue,
+): Long
+external fun uniffi_portal_ffi_fn_method_wallet_make_invoice(`ptr`: Long,`order`: RustBuffer.ByValue,
 ): Long
 external fun uniffi_portal_ffi_fn_method_wallet_shutdown(`ptr`: Long,
 ): Long
@@ -1025,6 +1172,39 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if (lib.uniffi_portal_ffi_checksum_method_client_shutdown() != 36019) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_info() != 46631) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_balance() != 11114) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_make_invoice() != 25196) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_lookup() != 9840) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_pay() != 23206) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_list() != 11826) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_listen() != 61223) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_lightningwallet_shutdown() != 9247) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_walletlistener_disconnected() != 42411) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_walletlistener_reconnected() != 17008) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_walletlistener_settled() != 35533) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if (lib.uniffi_portal_ffi_checksum_method_keypair_derive_cashu() != 5616) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1094,7 +1274,22 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if (lib.uniffi_portal_ffi_checksum_method_eventstream_stream_id() != 32120) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if (lib.uniffi_portal_ffi_checksum_method_wallet_balance() != 27392) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if (lib.uniffi_portal_ffi_checksum_method_wallet_balance_msat() != 57826) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_wallet_info() != 18379) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_wallet_list() != 7286) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_wallet_lookup() != 35751) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_method_wallet_make_invoice() != 9874) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if (lib.uniffi_portal_ffi_checksum_method_wallet_shutdown() != 22748) {
@@ -1124,7 +1319,13 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if (lib.uniffi_portal_ffi_checksum_constructor_simulatednetwork_open() != 49547) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if (lib.uniffi_portal_ffi_checksum_constructor_wallet_from_app() != 2344) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if (lib.uniffi_portal_ffi_checksum_constructor_wallet_nwc() != 12654) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_portal_ffi_checksum_constructor_wallet_nwc_with() != 20447) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
 }
@@ -1180,6 +1381,95 @@ internal suspend fun<T, F, E: kotlin.Exception> uniffiRustCallAsync(
         freeFunc(rustFuture)
     }
 }
+internal inline fun<T> uniffiTraitInterfaceCallAsync(
+    crossinline makeCall: suspend () -> T,
+    crossinline handleSuccess: (T) -> Unit,
+    crossinline handleError: (UniffiRustCallStatus.ByValue) -> Unit,
+    uniffiOutDroppedCallback: UniffiForeignFutureDroppedCallbackStruct,
+) {
+    // Using `GlobalScope` is labeled as a "delicate API" and generally discouraged in Kotlin programs, since it breaks structured concurrency.
+    // However, our parent task is a Rust future, so we're going to need to break structure concurrency in any case.
+    //
+    // Uniffi does its best to support structured concurrency across the FFI.
+    // If the Rust future is dropped, `uniffiForeignFutureDroppedCallbackImpl` is called, which will cancel the Kotlin coroutine if it's still running.
+    @OptIn(DelicateCoroutinesApi::class)
+    val job = GlobalScope.launch coroutineBlock@ {
+        // Note: it's important we call either `handleSuccess` or `handleError` exactly once.  Each
+        // call consumes an Arc reference, which means there should be no possibility of a double
+        // call.  The following code is structured so that will will never call both `handleSuccess`
+        // and `handleError`, even in the face of weird exceptions.
+        //
+        // In extreme circumstances we may not call either, for example if we fail to make the JNA
+        // call to `handleSuccess`.  This means we will leak the Arc reference, which is better than
+        // double-freeing it.
+        val callResult = try {
+            makeCall()
+        } catch(e: kotlin.Exception) {
+            handleError(
+                UniffiRustCallStatus.create(
+                    UNIFFI_CALL_UNEXPECTED_ERROR,
+                    FfiConverterString.lower(e.toString()),
+                )
+            )
+            return@coroutineBlock
+        }
+        handleSuccess(callResult)
+    }
+    val handle = uniffiForeignFutureHandleMap.insert(job)
+    uniffiOutDroppedCallback.uniffiSetValue(UniffiForeignFutureDroppedCallbackStruct(handle, uniffiForeignFutureDroppedCallbackImpl))
+}
+
+internal inline fun<T, reified E: Throwable> uniffiTraitInterfaceCallAsyncWithError(
+    crossinline makeCall: suspend () -> T,
+    crossinline handleSuccess: (T) -> Unit,
+    crossinline handleError: (UniffiRustCallStatus.ByValue) -> Unit,
+    crossinline lowerError: (E) -> RustBuffer.ByValue,
+    uniffiOutDroppedCallback: UniffiForeignFutureDroppedCallbackStruct,
+) {
+    // See uniffiTraitInterfaceCallAsync for details on `DelicateCoroutinesApi`
+    @OptIn(DelicateCoroutinesApi::class)
+    val job = GlobalScope.launch coroutineBlock@ {
+        // See the note in uniffiTraitInterfaceCallAsync for details on `handleSuccess` and
+        // `handleError`.
+        val callResult = try {
+            makeCall()
+        } catch(e: kotlin.Exception) {
+            if (e is E) {
+                handleError(
+                    UniffiRustCallStatus.create(
+                        UNIFFI_CALL_ERROR,
+                        lowerError(e),
+                    )
+                )
+            } else {
+                handleError(
+                    UniffiRustCallStatus.create(
+                        UNIFFI_CALL_UNEXPECTED_ERROR,
+                        FfiConverterString.lower(e.toString()),
+                    )
+                )
+            }
+            return@coroutineBlock
+        }
+        handleSuccess(callResult)
+    }
+    val handle = uniffiForeignFutureHandleMap.insert(job)
+    uniffiOutDroppedCallback.uniffiSetValue(UniffiForeignFutureDroppedCallbackStruct(handle, uniffiForeignFutureDroppedCallbackImpl))
+}
+
+internal val uniffiForeignFutureHandleMap = UniffiHandleMap<Job>()
+
+internal object uniffiForeignFutureDroppedCallbackImpl: UniffiForeignFutureDroppedCallback {
+    override fun callback(handle: Long) {
+        val job = uniffiForeignFutureHandleMap.remove(handle)
+        if (!job.isCompleted) {
+            job.cancel()
+        }
+    }
+}
+
+// For testing
+public fun uniffiForeignFutureHandleCount() = uniffiForeignFutureHandleMap.size
 
 // Public interface members begin here.
 
@@ -1258,7 +1548,38 @@ object UniffiWithHandle
  *
  * @suppress
  * */
-object NoHandle
+object NoHandle// Magic number for the Rust proxy to call using the same mechanism as every other method,
+// to free the callback once it's dropped by Rust.
+internal const val IDX_CALLBACK_FREE = 0
+// Callback return codes
+internal const val UNIFFI_CALLBACK_SUCCESS = 0
+internal const val UNIFFI_CALLBACK_ERROR = 1
+internal const val UNIFFI_CALLBACK_UNEXPECTED_ERROR = 2
+
+/**
+ * @suppress
+ */
+public abstract class FfiConverterCallbackInterface<CallbackInterface: Any>: FfiConverter<CallbackInterface, Long> {
+    internal val handleMap = UniffiHandleMap<CallbackInterface>()
+
+    internal fun drop(handle: Long) {
+        handleMap.remove(handle)
+    }
+
+    override fun lift(value: Long): CallbackInterface {
+        return handleMap.get(value)
+    }
+
+    override fun read(buf: ByteBuffer) = lift(buf.getLong())
+
+    override fun lower(value: CallbackInterface) = handleMap.insert(value)
+
+    override fun allocationSize(value: CallbackInterface) = 8UL
+
+    override fun write(value: CallbackInterface, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
 /**
  * The cleaner interface for Object finalization code to run.
  * This is the entry point to any implementation that we're using.
@@ -1348,6 +1669,29 @@ public object FfiConverterUShort: FfiConverter<UShort, Short> {
 
     override fun write(value: UShort, buf: ByteBuffer) {
         buf.putShort(value.toShort())
+    }
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterUInt: FfiConverter<UInt, Int> {
+    override fun lift(value: Int): UInt {
+        return value.toUInt()
+    }
+
+    override fun read(buf: ByteBuffer): UInt {
+        return lift(buf.getInt())
+    }
+
+    override fun lower(value: UInt): Int {
+        return value.toInt()
+    }
+
+    override fun allocationSize(value: UInt) = 4UL
+
+    override fun write(value: UInt, buf: ByteBuffer) {
+        buf.putInt(value.toInt())
     }
 }
 
@@ -2626,6 +2970,773 @@ public object FfiConverterTypeKeypair: FfiConverter<Keypair, Long> {
     override fun allocationSize(value: Keypair) = 8UL
 
     override fun write(value: Keypair, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
+ * A Lightning wallet of the app's own.
+ *
+ * Rules of money: say `Settled` only when the wallet's books say so, `Failed` and `Refused` only
+ * when it is certain that no money has moved or will move, and `Pending`, `Timeout` or `Other`
+ * when in doubt. Calls may come at the same time and from any thread.
+ */
+public interface LightningWallet {
+    
+    /**
+     * What it is and can do. Also a test of the connection.
+     */
+    suspend fun `info`(): WalletDescription
+    
+    /**
+     * What is in it.
+     */
+    suspend fun `balance`(): WalletBalance
+    
+    /**
+     * Makes an invoice over exactly this amount: BOLT11.
+     */
+    suspend fun `makeInvoice`(`order`: InvoiceOrder): kotlin.String
+    
+    /**
+     * Where a payment stands, either way; none when the wallet does not know the hash.
+     */
+    suspend fun `lookup`(`paymentHash`: kotlin.String): WalletPayment?
+    
+    /**
+     * Pays an invoice, once for each payment hash.
+     */
+    suspend fun `pay`(`order`: PayOrder): WalletOutcome
+    
+    /**
+     * Payments, newest first.
+     */
+    suspend fun `list`(`query`: PaymentQuery): List<WalletPayment>
+    
+    /**
+     * Called once, before anything else: tell this listener what happens in the wallet. Keep it.
+     */
+    fun `listen`(`listener`: WalletListener)
+    
+    /**
+     * Ends connections. The listener hears nothing more.
+     */
+    suspend fun `shutdown`()
+    
+    companion object
+}
+
+/**
+ * A Lightning wallet of the app's own.
+ *
+ * Rules of money: say `Settled` only when the wallet's books say so, `Failed` and `Refused` only
+ * when it is certain that no money has moved or will move, and `Pending`, `Timeout` or `Other`
+ * when in doubt. Calls may come at the same time and from any thread.
+ */
+open class LightningWalletImpl: Disposable, AutoCloseable, LightningWallet
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_portal_ffi_fn_free_lightningwallet(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_portal_ffi_fn_clone_lightningwallet(handle, status)
+        }
+    }
+
+    
+    /**
+     * What it is and can do. Also a test of the connection.
+     */
+    @Throws(WalletFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `info`() : WalletDescription {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_info(
+                uniffiHandle,
+                
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeWalletDescription.lift(it) },
+        // Error FFI converter
+        WalletFault.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * What is in it.
+     */
+    @Throws(WalletFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `balance`() : WalletBalance {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_balance(
+                uniffiHandle,
+                
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeWalletBalance.lift(it) },
+        // Error FFI converter
+        WalletFault.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Makes an invoice over exactly this amount: BOLT11.
+     */
+    @Throws(WalletFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `makeInvoice`(`order`: InvoiceOrder) : kotlin.String {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_make_invoice(
+                uniffiHandle,
+                FfiConverterTypeInvoiceOrder.lower(`order`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterString.lift(it) },
+        // Error FFI converter
+        WalletFault.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Where a payment stands, either way; none when the wallet does not know the hash.
+     */
+    @Throws(WalletFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `lookup`(`paymentHash`: kotlin.String) : WalletPayment? {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_lookup(
+                uniffiHandle,
+                FfiConverterString.lower(`paymentHash`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterOptionalTypeWalletPayment.lift(it) },
+        // Error FFI converter
+        WalletFault.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Pays an invoice, once for each payment hash.
+     */
+    @Throws(WalletFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `pay`(`order`: PayOrder) : WalletOutcome {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_pay(
+                uniffiHandle,
+                FfiConverterTypePayOrder.lower(`order`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeWalletOutcome.lift(it) },
+        // Error FFI converter
+        WalletFault.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Payments, newest first.
+     */
+    @Throws(WalletFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `list`(`query`: PaymentQuery) : List<WalletPayment> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_list(
+                uniffiHandle,
+                FfiConverterTypePaymentQuery.lower(`query`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceTypeWalletPayment.lift(it) },
+        // Error FFI converter
+        WalletFault.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Called once, before anything else: tell this listener what happens in the wallet. Keep it.
+     */override fun `listen`(`listener`: WalletListener)
+        = 
+    callWithHandle {
+    uniffiRustCall() { _status ->
+    UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_listen(
+        it,
+        FfiConverterTypeWalletListener.lower(`listener`),_status)
+}
+    }
+    
+    
+
+    
+    /**
+     * Ends connections. The listener hears nothing more.
+     */
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `shutdown`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_lightningwallet_shutdown(
+                uniffiHandle,
+                
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_void(future) },
+        // lift function
+        { Unit },
+        
+        // Error FFI converter
+        UniffiNullRustCallStatusErrorHandler,
+    )
+    }
+
+    
+
+    
+
+
+    
+    
+    /**
+     * @suppress
+     */
+    companion object
+    
+}
+
+
+
+// Put the implementation in an object so we don't pollute the top-level namespace
+internal object uniffiCallbackInterfaceLightningWallet {
+    internal object `info`: UniffiCallbackInterfaceLightningWalletMethod0 {
+        override fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`info`(
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: WalletDescription ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterTypeWalletDescription.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: WalletFault -> FfiConverterTypeWalletFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `balance`: UniffiCallbackInterfaceLightningWalletMethod1 {
+        override fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`balance`(
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: WalletBalance ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterTypeWalletBalance.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: WalletFault -> FfiConverterTypeWalletFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `makeInvoice`: UniffiCallbackInterfaceLightningWalletMethod2 {
+        override fun callback(`uniffiHandle`: Long,`order`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`makeInvoice`(
+                    FfiConverterTypeInvoiceOrder.lift(`order`),
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: kotlin.String ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterString.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: WalletFault -> FfiConverterTypeWalletFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `lookup`: UniffiCallbackInterfaceLightningWalletMethod3 {
+        override fun callback(`uniffiHandle`: Long,`paymentHash`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`lookup`(
+                    FfiConverterString.lift(`paymentHash`),
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: WalletPayment? ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterOptionalTypeWalletPayment.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: WalletFault -> FfiConverterTypeWalletFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `pay`: UniffiCallbackInterfaceLightningWalletMethod4 {
+        override fun callback(`uniffiHandle`: Long,`order`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`pay`(
+                    FfiConverterTypePayOrder.lift(`order`),
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: WalletOutcome ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterTypeWalletOutcome.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: WalletFault -> FfiConverterTypeWalletFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `list`: UniffiCallbackInterfaceLightningWalletMethod5 {
+        override fun callback(`uniffiHandle`: Long,`query`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`list`(
+                    FfiConverterTypePaymentQuery.lift(`query`),
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: List<WalletPayment> ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterSequenceTypeWalletPayment.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: WalletFault -> FfiConverterTypeWalletFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `listen`: UniffiCallbackInterfaceLightningWalletMethod6 {
+        override fun callback(`uniffiHandle`: Long,`listener`: Long,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = { ->
+                uniffiObj.`listen`(
+                    FfiConverterTypeWalletListener.lift(`listener`),
+                )
+            }
+            val writeReturn = { _: Unit -> Unit }
+            uniffiTraitInterfaceCall(uniffiCallStatus, makeCall, writeReturn)
+        }
+    }
+    internal object `shutdown`: UniffiCallbackInterfaceLightningWalletMethod7 {
+        override fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteVoid,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeLightningWallet.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`shutdown`(
+                )
+            }
+            val uniffiHandleSuccess = { _: Unit ->
+                val uniffiResult = UniffiForeignFutureResultVoid.UniffiByValue(
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultVoid.UniffiByValue(
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsync(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+
+    internal object uniffiFree: UniffiCallbackInterfaceFree {
+        override fun callback(handle: Long) {
+            FfiConverterTypeLightningWallet.handleMap.remove(handle)
+        }
+    }
+
+    internal object uniffiClone: UniffiCallbackInterfaceClone {
+        override fun callback(handle: Long): Long {
+            return FfiConverterTypeLightningWallet.handleMap.clone(handle)
+        }
+    }
+
+    internal var vtable = UniffiVTableCallbackInterfaceLightningWallet.UniffiByValue(
+        uniffiFree,
+        uniffiClone,
+        `info`,
+        `balance`,
+        `makeInvoice`,
+        `lookup`,
+        `pay`,
+        `list`,
+        `listen`,
+        `shutdown`,
+    )
+
+    // Registers the foreign callback with the Rust side.
+    // This method is generated for each callback interface.
+    internal fun register(lib: UniffiLib) {
+        lib.uniffi_portal_ffi_fn_init_callback_vtable_lightningwallet(vtable)
+    }
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLightningWallet: FfiConverter<LightningWallet, Long> {
+    internal val handleMap = UniffiHandleMap<LightningWallet>()
+
+    override fun lower(value: LightningWallet): Long {
+        if (value is LightningWalletImpl) {
+             // Rust-implemented object.  Clone the handle and return it
+            return value.uniffiCloneHandle()
+         } else {
+            // Kotlin object, generate a new vtable handle and return that.
+            return handleMap.insert(value)
+         }
+    }
+
+    override fun lift(value: Long): LightningWallet {
+        if ((value and 1.toLong()) == 0.toLong()) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return LightningWalletImpl(UniffiWithHandle, value)
+        } else {
+            // Kotlin-generated handle, get the object from the handle map
+            return handleMap.remove(value)
+        }
+    }
+
+    override fun read(buf: ByteBuffer): LightningWallet {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: LightningWallet) = 8UL
+
+    override fun write(value: LightningWallet, buf: ByteBuffer) {
         buf.putLong(lower(value))
     }
 }
@@ -4166,9 +5277,34 @@ public object FfiConverterTypeSimulatedNetwork: FfiConverter<SimulatedNetwork, L
 public interface WalletInterface {
     
     /**
+     * What is in it, and when that was true.
+     */
+    suspend fun `balance`(): WalletBalance
+    
+    /**
      * What is in it, in millisatoshi.
      */
     suspend fun `balanceMsat`(): kotlin.ULong
+    
+    /**
+     * What it is and can do. Also a test of the connection.
+     */
+    suspend fun `info`(): WalletDescription
+    
+    /**
+     * Payments, newest first.
+     */
+    suspend fun `list`(`query`: PaymentQuery): List<WalletPayment>
+    
+    /**
+     * Where a payment stands, either way; none when the wallet does not know the hash.
+     */
+    suspend fun `lookup`(`paymentHash`: kotlin.String): WalletPayment?
+    
+    /**
+     * Makes an invoice: BOLT11.
+     */
+    suspend fun `makeInvoice`(`order`: InvoiceOrder): kotlin.String
     
     /**
      * Ends its connections. Idempotent.
@@ -4279,6 +5415,30 @@ open class Wallet: Disposable, AutoCloseable, WalletInterface
 
     
     /**
+     * What is in it, and when that was true.
+     */
+    @Throws(PortalException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `balance`() : WalletBalance {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_wallet_balance(
+                uniffiHandle,
+                
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeWalletBalance.lift(it) },
+        // Error FFI converter
+        PortalException.ErrorHandler,
+    )
+    }
+
+    
+    /**
      * What is in it, in millisatoshi.
      */
     @Throws(PortalException::class)
@@ -4296,6 +5456,102 @@ open class Wallet: Disposable, AutoCloseable, WalletInterface
         { future -> UniffiLib.ffi_portal_ffi_rust_future_free_u64(future) },
         // lift function
         { FfiConverterULong.lift(it) },
+        // Error FFI converter
+        PortalException.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * What it is and can do. Also a test of the connection.
+     */
+    @Throws(PortalException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `info`() : WalletDescription {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_wallet_info(
+                uniffiHandle,
+                
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeWalletDescription.lift(it) },
+        // Error FFI converter
+        PortalException.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Payments, newest first.
+     */
+    @Throws(PortalException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `list`(`query`: PaymentQuery) : List<WalletPayment> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_wallet_list(
+                uniffiHandle,
+                FfiConverterTypePaymentQuery.lower(`query`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceTypeWalletPayment.lift(it) },
+        // Error FFI converter
+        PortalException.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Where a payment stands, either way; none when the wallet does not know the hash.
+     */
+    @Throws(PortalException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `lookup`(`paymentHash`: kotlin.String) : WalletPayment? {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_wallet_lookup(
+                uniffiHandle,
+                FfiConverterString.lower(`paymentHash`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterOptionalTypeWalletPayment.lift(it) },
+        // Error FFI converter
+        PortalException.ErrorHandler,
+    )
+    }
+
+    
+    /**
+     * Makes an invoice: BOLT11.
+     */
+    @Throws(PortalException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `makeInvoice`(`order`: InvoiceOrder) : kotlin.String {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_portal_ffi_fn_method_wallet_make_invoice(
+                uniffiHandle,
+                FfiConverterTypeInvoiceOrder.lower(`order`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterString.lift(it) },
         // Error FFI converter
         PortalException.ErrorHandler,
     )
@@ -4335,6 +5591,21 @@ open class Wallet: Disposable, AutoCloseable, WalletInterface
     companion object {
         
     /**
+     * A wallet that the app brings. What it says is checked before anybody relies on it.
+     */
+    @Throws(PortalException::class) fun `fromApp`(`wallet`: LightningWallet): Wallet {
+            return FfiConverterTypeWallet.lift(
+    uniffiRustCallWithError(PortalException) { _status ->
+    UniffiLib.uniffi_portal_ffi_fn_constructor_wallet_from_app(
+    
+        FfiConverterTypeLightningWallet.lower(`wallet`),_status)
+}
+    )
+    }
+    
+
+        
+    /**
      * A wallet behind a `nostr+walletconnect://` link. Does not wait for the connection.
      */
     @Throws(PortalException::class) fun `nwc`(`link`: kotlin.String): Wallet {
@@ -4347,6 +5618,25 @@ open class Wallet: Disposable, AutoCloseable, WalletInterface
     )
     }
     
+
+        
+    /**
+     * As `nwc`, with a say in what the link may do and a memory for how it is sealed.
+     */
+    @Throws(PortalException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+     suspend fun `nwcWith`(`link`: kotlin.String, `options`: WalletLinkOptions) : Wallet {
+        return uniffiRustCallAsync(
+        UniffiLib.uniffi_portal_ffi_fn_constructor_wallet_nwc_with(FfiConverterString.lower(`link`),FfiConverterTypeWalletLinkOptions.lower(`options`),),
+        { future, callback, continuation -> UniffiLib.ffi_portal_ffi_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_portal_ffi_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_portal_ffi_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterTypeWallet.lift(it) },
+        // Error FFI converter
+        PortalException.ErrorHandler,
+    )
+    }
 
         
     }
@@ -4373,6 +5663,309 @@ public object FfiConverterTypeWallet: FfiConverter<Wallet, Long> {
     override fun allocationSize(value: Wallet) = 8UL
 
     override fun write(value: Wallet, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
+ * Where a wallet of the app tells what happens. All of it are hints: what is told twice or not at
+ * all does no harm, but costs time.
+ */
+public interface WalletListenerInterface {
+    
+    /**
+     * The wallet cannot be reached.
+     */
+    fun `disconnected`()
+    
+    /**
+     * The wallet can be reached again, and something may have happened meanwhile: it is asked.
+     */
+    fun `reconnected`()
+    
+    /**
+     * A payment settled, in or out.
+     */
+    fun `settled`(`payment`: WalletPayment)
+    
+    companion object
+}
+
+/**
+ * Where a wallet of the app tells what happens. All of it are hints: what is told twice or not at
+ * all does no harm, but costs time.
+ */
+open class WalletListener: Disposable, AutoCloseable, WalletListenerInterface
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_portal_ffi_fn_free_walletlistener(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_portal_ffi_fn_clone_walletlistener(handle, status)
+        }
+    }
+
+    
+    /**
+     * The wallet cannot be reached.
+     */override fun `disconnected`()
+        = 
+    callWithHandle {
+    uniffiRustCall() { _status ->
+    UniffiLib.uniffi_portal_ffi_fn_method_walletlistener_disconnected(
+        it,
+        _status)
+}
+    }
+    
+    
+
+    
+    /**
+     * The wallet can be reached again, and something may have happened meanwhile: it is asked.
+     */override fun `reconnected`()
+        = 
+    callWithHandle {
+    uniffiRustCall() { _status ->
+    UniffiLib.uniffi_portal_ffi_fn_method_walletlistener_reconnected(
+        it,
+        _status)
+}
+    }
+    
+    
+
+    
+    /**
+     * A payment settled, in or out.
+     */override fun `settled`(`payment`: WalletPayment)
+        = 
+    callWithHandle {
+    uniffiRustCall() { _status ->
+    UniffiLib.uniffi_portal_ffi_fn_method_walletlistener_settled(
+        it,
+        FfiConverterTypeWalletPayment.lower(`payment`),_status)
+}
+    }
+    
+    
+
+    
+
+    
+
+
+    
+    
+    /**
+     * @suppress
+     */
+    companion object
+    
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletListener: FfiConverter<WalletListener, Long> {
+    override fun lower(value: WalletListener): Long {
+        return value.uniffiCloneHandle()
+    }
+
+    override fun lift(value: Long): WalletListener {
+        return WalletListener(UniffiWithHandle, value)
+    }
+
+    override fun read(buf: ByteBuffer): WalletListener {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: WalletListener) = 8UL
+
+    override fun write(value: WalletListener, buf: ByteBuffer) {
         buf.putLong(lower(value))
     }
 }
@@ -4806,6 +6399,61 @@ public object FfiConverterTypeIncomingRequest: FfiConverterRustBuffer<IncomingRe
 
 
 /**
+ * An invoice to make.
+ */
+data class InvoiceOrder (
+    /**
+     * More than zero.
+     */
+    val `amountMsat`: kotlin.ULong
+    , 
+    /**
+     * For the payer.
+     */
+    val `description`: kotlin.String?
+    , 
+    /**
+     * How long it can be paid.
+     */
+    val `expirySeconds`: kotlin.ULong
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeInvoiceOrder: FfiConverterRustBuffer<InvoiceOrder> {
+    override fun read(buf: ByteBuffer): InvoiceOrder {
+        return InvoiceOrder(
+            FfiConverterULong.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: InvoiceOrder) = (
+            FfiConverterULong.allocationSize(value.`amountMsat`) +
+            FfiConverterOptionalString.allocationSize(value.`description`) +
+            FfiConverterULong.allocationSize(value.`expirySeconds`)
+    )
+
+    override fun write(value: InvoiceOrder, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`amountMsat`, buf)
+            FfiConverterOptionalString.write(value.`description`, buf)
+            FfiConverterULong.write(value.`expirySeconds`, buf)
+    }
+}
+
+
+
+/**
  * What a valid session token says. Moments are seconds since the Unix epoch.
  */
 data class JwtClaims (
@@ -4910,6 +6558,141 @@ public object FfiConverterTypePaidInvoice: FfiConverterRustBuffer<PaidInvoice> {
     override fun write(value: PaidInvoice, buf: ByteBuffer) {
             FfiConverterString.write(value.`preimage`, buf)
             FfiConverterULong.write(value.`feeMsat`, buf)
+    }
+}
+
+
+
+/**
+ * An invoice to pay.
+ */
+data class PayOrder (
+    /**
+     * BOLT11.
+     */
+    val `invoice`: kotlin.String
+    , 
+    /**
+     * 64 hex digits: names the payment. The same one may be ordered again; it must not be paid
+     * twice.
+     */
+    val `paymentHash`: kotlin.String
+    , 
+    /**
+     * For an invoice without an amount.
+     */
+    val `amountMsat`: kotlin.ULong?
+    , 
+    /**
+     * The most that may be paid on top.
+     */
+    val `maxFeeMsat`: kotlin.ULong?
+    , 
+    /**
+     * Nobody waits longer than this.
+     */
+    val `timeoutSeconds`: kotlin.ULong
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypePayOrder: FfiConverterRustBuffer<PayOrder> {
+    override fun read(buf: ByteBuffer): PayOrder {
+        return PayOrder(
+            FfiConverterString.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: PayOrder) = (
+            FfiConverterString.allocationSize(value.`invoice`) +
+            FfiConverterString.allocationSize(value.`paymentHash`) +
+            FfiConverterOptionalULong.allocationSize(value.`amountMsat`) +
+            FfiConverterOptionalULong.allocationSize(value.`maxFeeMsat`) +
+            FfiConverterULong.allocationSize(value.`timeoutSeconds`)
+    )
+
+    override fun write(value: PayOrder, buf: ByteBuffer) {
+            FfiConverterString.write(value.`invoice`, buf)
+            FfiConverterString.write(value.`paymentHash`, buf)
+            FfiConverterOptionalULong.write(value.`amountMsat`, buf)
+            FfiConverterOptionalULong.write(value.`maxFeeMsat`, buf)
+            FfiConverterULong.write(value.`timeoutSeconds`, buf)
+    }
+}
+
+
+
+/**
+ * Which payments to list: newest first, settled ones at least.
+ */
+data class PaymentQuery (
+    /**
+     * Made at this moment or later, in seconds since the Unix epoch.
+     */
+    val `since`: kotlin.ULong
+    , 
+    /**
+     * Only those that left, or only those that came in.
+     */
+    val `outgoing`: kotlin.Boolean?
+    , 
+    /**
+     * Skip this many.
+     */
+    val `offset`: kotlin.UInt
+    , 
+    /**
+     * At most this many.
+     */
+    val `limit`: kotlin.UInt
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypePaymentQuery: FfiConverterRustBuffer<PaymentQuery> {
+    override fun read(buf: ByteBuffer): PaymentQuery {
+        return PaymentQuery(
+            FfiConverterULong.read(buf),
+            FfiConverterOptionalBoolean.read(buf),
+            FfiConverterUInt.read(buf),
+            FfiConverterUInt.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: PaymentQuery) = (
+            FfiConverterULong.allocationSize(value.`since`) +
+            FfiConverterOptionalBoolean.allocationSize(value.`outgoing`) +
+            FfiConverterUInt.allocationSize(value.`offset`) +
+            FfiConverterUInt.allocationSize(value.`limit`)
+    )
+
+    override fun write(value: PaymentQuery, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`since`, buf)
+            FfiConverterOptionalBoolean.write(value.`outgoing`, buf)
+            FfiConverterUInt.write(value.`offset`, buf)
+            FfiConverterUInt.write(value.`limit`, buf)
     }
 }
 
@@ -5345,6 +7128,252 @@ public object FfiConverterTypeStreamEvent: FfiConverterRustBuffer<StreamEvent> {
 
 
 /**
+ * What is in a wallet, and when that was true.
+ */
+data class WalletBalance (
+    /**
+     * In millisatoshi.
+     */
+    val `amountMsat`: kotlin.ULong
+    , 
+    /**
+     * In seconds since the Unix epoch.
+     */
+    val `at`: kotlin.ULong
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletBalance: FfiConverterRustBuffer<WalletBalance> {
+    override fun read(buf: ByteBuffer): WalletBalance {
+        return WalletBalance(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: WalletBalance) = (
+            FfiConverterULong.allocationSize(value.`amountMsat`) +
+            FfiConverterULong.allocationSize(value.`at`)
+    )
+
+    override fun write(value: WalletBalance, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`amountMsat`, buf)
+            FfiConverterULong.write(value.`at`, buf)
+    }
+}
+
+
+
+/**
+ * What a wallet is and can do.
+ */
+data class WalletDescription (
+    /**
+     * What to call it: `breez`, or a name of your own.
+     */
+    val `kind`: kotlin.String
+    , 
+    /**
+     * `bitcoin`, `testnet`, `signet` or `regtest`, when known.
+     */
+    val `network`: kotlin.String? = null 
+    , 
+    /**
+     * NIP-47 names of what it can do: `make_invoice`, `pay_invoice`, `lookup_invoice`, …
+     */
+    val `methods`: List<kotlin.String>
+    , 
+    /**
+     * Whether it tells the listener of incoming payments.
+     */
+    val `notifies`: kotlin.Boolean = false 
+    , 
+    /**
+     * Whether the most that a payment may cost on top is kept before anything is sent.
+     */
+    val `capsFees`: kotlin.Boolean = false 
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletDescription: FfiConverterRustBuffer<WalletDescription> {
+    override fun read(buf: ByteBuffer): WalletDescription {
+        return WalletDescription(
+            FfiConverterString.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterSequenceString.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterBoolean.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: WalletDescription) = (
+            FfiConverterString.allocationSize(value.`kind`) +
+            FfiConverterOptionalString.allocationSize(value.`network`) +
+            FfiConverterSequenceString.allocationSize(value.`methods`) +
+            FfiConverterBoolean.allocationSize(value.`notifies`) +
+            FfiConverterBoolean.allocationSize(value.`capsFees`)
+    )
+
+    override fun write(value: WalletDescription, buf: ByteBuffer) {
+            FfiConverterString.write(value.`kind`, buf)
+            FfiConverterOptionalString.write(value.`network`, buf)
+            FfiConverterSequenceString.write(value.`methods`, buf)
+            FfiConverterBoolean.write(value.`notifies`, buf)
+            FfiConverterBoolean.write(value.`capsFees`, buf)
+    }
+}
+
+
+
+/**
+ * How a wallet is linked.
+ */
+data class WalletLinkOptions (
+    /**
+     * Whether the link may be one that can spend. When not, the wallet is asked what the link may
+     * do before the first call after each connect, and one that can spend is not used.
+     */
+    val `allowSpending`: kotlin.Boolean = true 
+    , 
+    /**
+     * A SQLite file of the wallet's own, in which the encryption agreed on is remembered: it is
+     * then never replaced with an older one, not even after a restart.
+     */
+    val `database`: kotlin.String? = null 
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletLinkOptions: FfiConverterRustBuffer<WalletLinkOptions> {
+    override fun read(buf: ByteBuffer): WalletLinkOptions {
+        return WalletLinkOptions(
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalString.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: WalletLinkOptions) = (
+            FfiConverterBoolean.allocationSize(value.`allowSpending`) +
+            FfiConverterOptionalString.allocationSize(value.`database`)
+    )
+
+    override fun write(value: WalletLinkOptions, buf: ByteBuffer) {
+            FfiConverterBoolean.write(value.`allowSpending`, buf)
+            FfiConverterOptionalString.write(value.`database`, buf)
+    }
+}
+
+
+
+/**
+ * A payment in the wallet's own books.
+ */
+data class WalletPayment (
+    /**
+     * 64 hex digits.
+     */
+    val `paymentHash`: kotlin.String
+    , 
+    /**
+     * Whether it left this wallet; it came into it otherwise.
+     */
+    val `outgoing`: kotlin.Boolean
+    , 
+    /**
+     * Where it stands.
+     */
+    val `state`: WalletPaymentState
+    , 
+    /**
+     * Without fees.
+     */
+    val `amountMsat`: kotlin.ULong
+    , 
+    /**
+     * For one that left.
+     */
+    val `feeMsat`: kotlin.ULong = 0uL 
+    , 
+    /**
+     * When the invoice or the payment was made, in seconds since the Unix epoch.
+     */
+    val `createdAt`: kotlin.ULong
+    
+){
+    
+
+    
+
+    
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletPayment: FfiConverterRustBuffer<WalletPayment> {
+    override fun read(buf: ByteBuffer): WalletPayment {
+        return WalletPayment(
+            FfiConverterString.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterTypeWalletPaymentState.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: WalletPayment) = (
+            FfiConverterString.allocationSize(value.`paymentHash`) +
+            FfiConverterBoolean.allocationSize(value.`outgoing`) +
+            FfiConverterTypeWalletPaymentState.allocationSize(value.`state`) +
+            FfiConverterULong.allocationSize(value.`amountMsat`) +
+            FfiConverterULong.allocationSize(value.`feeMsat`) +
+            FfiConverterULong.allocationSize(value.`createdAt`)
+    )
+
+    override fun write(value: WalletPayment, buf: ByteBuffer) {
+            FfiConverterString.write(value.`paymentHash`, buf)
+            FfiConverterBoolean.write(value.`outgoing`, buf)
+            FfiConverterTypeWalletPaymentState.write(value.`state`, buf)
+            FfiConverterULong.write(value.`amountMsat`, buf)
+            FfiConverterULong.write(value.`feeMsat`, buf)
+            FfiConverterULong.write(value.`createdAt`, buf)
+    }
+}
+
+
+
+/**
  * The unit of an amount.
  */
 sealed class Currency {
@@ -5575,6 +7604,10 @@ enum class ErrorCode {
      * No source quotes the currency.
      */
     RATE_UNAVAILABLE,
+    /**
+     * The host behind an LNURL or a Lightning address does not answer, or not by the rules.
+     */
+    RECIPIENT_FAILED,
     /**
      * The key is encrypted and the password is missing or wrong.
      */
@@ -6667,6 +8700,398 @@ public object FfiConverterTypeRequestBody : FfiConverterRustBuffer<RequestBody>{
 
 
 
+
+/**
+ * Why the wallet of an app did not do as asked.
+ */
+sealed class WalletFault: kotlin.Exception() {
+    
+    /**
+     * Nobody answered in time. A payment may have been made all the same.
+     */
+    class Timeout(
+        ) : WalletFault() {
+        override val message
+            get() = ""
+    }
+    
+    /**
+     * It cannot be reached. A payment may have been made all the same.
+     */
+    class Unreachable(
+        ) : WalletFault() {
+        override val message
+            get() = ""
+    }
+    
+    /**
+     * It said no, and nothing was done. Only for what is certain: a payment that ends with this
+     * may be made again.
+     */
+    class Refused(
+        
+        /**
+         * A stable word: `INSUFFICIENT_BALANCE`, `QUOTA_EXCEEDED`, `RESTRICTED` or another.
+         */
+        val `code`: kotlin.String, 
+        
+        /**
+         * For people.
+         */
+        val `reason`: kotlin.String
+        ) : WalletFault() {
+        override val message
+            get() = "code=${ `code` }, reason=${ `reason` }"
+    }
+    
+    /**
+     * It cannot do this.
+     */
+    class Unsupported(
+        ) : WalletFault() {
+        override val message
+            get() = ""
+    }
+    
+    /**
+     * Anything else. A payment may have been made all the same.
+     */
+    class Other(
+        
+        /**
+         * For people who read logs.
+         */
+        val `reason`: kotlin.String
+        ) : WalletFault() {
+        override val message
+            get() = "reason=${ `reason` }"
+    }
+    
+
+    
+
+
+    companion object ErrorHandler : UniffiRustCallStatusErrorHandler<WalletFault> {
+        override fun lift(error_buf: RustBuffer.ByValue): WalletFault = FfiConverterTypeWalletFault.lift(error_buf)
+    }
+
+    
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletFault : FfiConverterRustBuffer<WalletFault> {
+    override fun read(buf: ByteBuffer): WalletFault {
+        
+
+        return when(buf.getInt()) {
+            1 -> WalletFault.Timeout()
+            2 -> WalletFault.Unreachable()
+            3 -> WalletFault.Refused(
+                FfiConverterString.read(buf),
+                FfiConverterString.read(buf),
+                )
+            4 -> WalletFault.Unsupported()
+            5 -> WalletFault.Other(
+                FfiConverterString.read(buf),
+                )
+            else -> throw RuntimeException("invalid error enum value, something is very wrong!!")
+        }
+    }
+
+    override fun allocationSize(value: WalletFault): ULong {
+        return when(value) {
+            is WalletFault.Timeout -> (
+                // Add the size for the Int that specifies the variant plus the size needed for all fields
+                4UL
+            )
+            is WalletFault.Unreachable -> (
+                // Add the size for the Int that specifies the variant plus the size needed for all fields
+                4UL
+            )
+            is WalletFault.Refused -> (
+                // Add the size for the Int that specifies the variant plus the size needed for all fields
+                4UL
+                + FfiConverterString.allocationSize(value.`code`)
+                + FfiConverterString.allocationSize(value.`reason`)
+            )
+            is WalletFault.Unsupported -> (
+                // Add the size for the Int that specifies the variant plus the size needed for all fields
+                4UL
+            )
+            is WalletFault.Other -> (
+                // Add the size for the Int that specifies the variant plus the size needed for all fields
+                4UL
+                + FfiConverterString.allocationSize(value.`reason`)
+            )
+        }
+    }
+
+    override fun write(value: WalletFault, buf: ByteBuffer) {
+        when(value) {
+            is WalletFault.Timeout -> {
+                buf.putInt(1)
+                Unit
+            }
+            is WalletFault.Unreachable -> {
+                buf.putInt(2)
+                Unit
+            }
+            is WalletFault.Refused -> {
+                buf.putInt(3)
+                FfiConverterString.write(value.`code`, buf)
+                FfiConverterString.write(value.`reason`, buf)
+                Unit
+            }
+            is WalletFault.Unsupported -> {
+                buf.putInt(4)
+                Unit
+            }
+            is WalletFault.Other -> {
+                buf.putInt(5)
+                FfiConverterString.write(value.`reason`, buf)
+                Unit
+            }
+        }.let { /* this makes the `when` an expression, which ensures it is exhaustive */ }
+    }
+
+}
+
+
+
+/**
+ * How a payment ended, as far as the wallet knows.
+ */
+sealed class WalletOutcome {
+    
+    /**
+     * Paid.
+     */
+    data class Settled(
+        /**
+         * 64 hex digits whose hash is the payment hash.
+         */
+        val `preimage`: kotlin.String, 
+        /**
+         * What it cost on top.
+         */
+        val `feeMsat`: kotlin.ULong) : WalletOutcome()
+        
+    {
+        
+
+        companion object
+    }
+    
+    /**
+     * Under way, or not known.
+     */
+    object Pending : WalletOutcome()
+    
+    
+    /**
+     * Not paid, and it never will be. Only when that is certain.
+     */
+    data class Failed(
+        /**
+         * For people.
+         */
+        val `reason`: kotlin.String) : WalletOutcome()
+        
+    {
+        
+
+        companion object
+    }
+    
+
+    
+
+    
+    
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletOutcome : FfiConverterRustBuffer<WalletOutcome>{
+    override fun read(buf: ByteBuffer): WalletOutcome {
+        return when(buf.getInt()) {
+            1 -> WalletOutcome.Settled(
+                FfiConverterString.read(buf),
+                FfiConverterULong.read(buf),
+                )
+            2 -> WalletOutcome.Pending
+            3 -> WalletOutcome.Failed(
+                FfiConverterString.read(buf),
+                )
+            else -> throw RuntimeException("invalid enum value, something is very wrong!!")
+        }
+    }
+
+    override fun allocationSize(value: WalletOutcome) = when(value) {
+        is WalletOutcome.Settled -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterString.allocationSize(value.`preimage`)
+                + FfiConverterULong.allocationSize(value.`feeMsat`)
+            )
+        }
+        is WalletOutcome.Pending -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+            )
+        }
+        is WalletOutcome.Failed -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterString.allocationSize(value.`reason`)
+            )
+        }
+    }
+
+    override fun write(value: WalletOutcome, buf: ByteBuffer) {
+        when(value) {
+            is WalletOutcome.Settled -> {
+                buf.putInt(1)
+                FfiConverterString.write(value.`preimage`, buf)
+                FfiConverterULong.write(value.`feeMsat`, buf)
+                Unit
+            }
+            is WalletOutcome.Pending -> {
+                buf.putInt(2)
+                Unit
+            }
+            is WalletOutcome.Failed -> {
+                buf.putInt(3)
+                FfiConverterString.write(value.`reason`, buf)
+                Unit
+            }
+        }.let { /* this makes the `when` an expression, which ensures it is exhaustive */ }
+    }
+}
+
+
+
+
+
+/**
+ * Where a payment stands in the wallet's own books.
+ */
+sealed class WalletPaymentState {
+    
+    /**
+     * Not settled yet; includes everything the wallet is unsure about.
+     */
+    object Pending : WalletPaymentState()
+    
+    
+    /**
+     * The money moved.
+     */
+    data class Settled(
+        /**
+         * 64 hex digits, when the wallet has them.
+         */
+        val `preimage`: kotlin.String?, 
+        /**
+         * When, in seconds since the Unix epoch.
+         */
+        val `at`: kotlin.ULong) : WalletPaymentState()
+        
+    {
+        
+
+        companion object
+    }
+    
+    /**
+     * Expired or failed for good.
+     */
+    object Failed : WalletPaymentState()
+    
+    
+
+    
+
+    
+    
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWalletPaymentState : FfiConverterRustBuffer<WalletPaymentState>{
+    override fun read(buf: ByteBuffer): WalletPaymentState {
+        return when(buf.getInt()) {
+            1 -> WalletPaymentState.Pending
+            2 -> WalletPaymentState.Settled(
+                FfiConverterOptionalString.read(buf),
+                FfiConverterULong.read(buf),
+                )
+            3 -> WalletPaymentState.Failed
+            else -> throw RuntimeException("invalid enum value, something is very wrong!!")
+        }
+    }
+
+    override fun allocationSize(value: WalletPaymentState) = when(value) {
+        is WalletPaymentState.Pending -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+            )
+        }
+        is WalletPaymentState.Settled -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterOptionalString.allocationSize(value.`preimage`)
+                + FfiConverterULong.allocationSize(value.`at`)
+            )
+        }
+        is WalletPaymentState.Failed -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+            )
+        }
+    }
+
+    override fun write(value: WalletPaymentState, buf: ByteBuffer) {
+        when(value) {
+            is WalletPaymentState.Pending -> {
+                buf.putInt(1)
+                Unit
+            }
+            is WalletPaymentState.Settled -> {
+                buf.putInt(2)
+                FfiConverterOptionalString.write(value.`preimage`, buf)
+                FfiConverterULong.write(value.`at`, buf)
+                Unit
+            }
+            is WalletPaymentState.Failed -> {
+                buf.putInt(3)
+                Unit
+            }
+        }.let { /* this makes the `when` an expression, which ensures it is exhaustive */ }
+    }
+}
+
+
+
+
+
+
 /**
  * @suppress
  */
@@ -6692,6 +9117,38 @@ public object FfiConverterOptionalULong: FfiConverterRustBuffer<kotlin.ULong?> {
         } else {
             buf.put(1)
             FfiConverterULong.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalBoolean: FfiConverterRustBuffer<kotlin.Boolean?> {
+    override fun read(buf: ByteBuffer): kotlin.Boolean? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterBoolean.read(buf)
+    }
+
+    override fun allocationSize(value: kotlin.Boolean?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterBoolean.allocationSize(value)
+        }
+    }
+
+    override fun write(value: kotlin.Boolean?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterBoolean.write(value, buf)
         }
     }
 }
@@ -6862,6 +9319,38 @@ public object FfiConverterOptionalTypeStreamEvent: FfiConverterRustBuffer<Stream
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeWalletPayment: FfiConverterRustBuffer<WalletPayment?> {
+    override fun read(buf: ByteBuffer): WalletPayment? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeWalletPayment.read(buf)
+    }
+
+    override fun allocationSize(value: WalletPayment?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeWalletPayment.allocationSize(value)
+        }
+    }
+
+    override fun write(value: WalletPayment?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeWalletPayment.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterSequenceString: FfiConverterRustBuffer<List<kotlin.String>> {
     override fun read(buf: ByteBuffer): List<kotlin.String> {
         val len = buf.getInt()
@@ -6936,6 +9425,34 @@ public object FfiConverterSequenceTypeRelayStatus: FfiConverterRustBuffer<List<R
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeRelayStatus.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeWalletPayment: FfiConverterRustBuffer<List<WalletPayment>> {
+    override fun read(buf: ByteBuffer): List<WalletPayment> {
+        val len = buf.getInt()
+        return List<WalletPayment>(len) {
+            FfiConverterTypeWalletPayment.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<WalletPayment>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeWalletPayment.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<WalletPayment>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeWalletPayment.write(it, buf)
         }
     }
 }

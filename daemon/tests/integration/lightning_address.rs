@@ -1,0 +1,140 @@
+//! A name that anybody can pay to, and somebody who does.
+
+use std::sync::Arc;
+
+use bitcoin::bech32::{Bech32, Hrp, encode};
+use portal_core::env::Env;
+use portal_core::identity::LocalKey;
+use portal_core::primitives::Millisats;
+use portal_core::service::{PayTo, Service};
+use portal_core::storage::memory::MemoryStore;
+use portal_core::wallet::LightningWallet;
+use portal_core::wallet::bolt11::Bolt11;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use crate::harness::{Options, Running, World};
+
+async fn shop(world: &World) -> Running {
+    world.daemon_with(Options { name: Some("shop"), ..Options::default() }).await
+}
+
+/// Somebody elsewhere, with the person's wallet.
+async fn payer(world: &World) -> Service {
+    Service::builder(LocalKey::generate(&Env::system()))
+        .store(Arc::new(MemoryStore::new()))
+        .allow_private_relays(true)
+        .wallet(Arc::clone(&world.person) as Arc<dyn LightningWallet>)
+        .start(Handle::current())
+        .await
+        .expect("a service")
+}
+
+fn lnurl(daemon: &Running) -> String {
+    let url = format!("http://{}/.well-known/lnurlp/shop", daemon.address);
+    encode::<Bech32>(Hrp::parse("lnurl").expect("valid"), url.as_bytes()).expect("encodes")
+}
+
+fn path(daemon: &Running, url: &Value) -> String {
+    let start = format!("http://{}", daemon.address);
+    url.as_str().and_then(|url| url.strip_prefix(&start)).expect("it is ours").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_is_paid_once_for_each_key_and_the_host_can_be_asked() {
+    let world = World::new().await;
+    let daemon = shop(&world).await;
+    let payer = payer(&world).await;
+    let to = |msat, key: &str| PayTo {
+        text: lnurl(&daemon),
+        amount: Some(Millisats::new(msat)),
+        comment: None,
+        key: Some(key.to_owned()),
+    };
+    let before = world.merchant.balance().await.expect("told").amount.as_u64();
+    let payments = payer.payments();
+    let (one, two) =
+        tokio::join!(payments.pay_to(to(21_000, "a")), payments.pay_to(to(21_000, "a")));
+    let (one, two) = (one.expect("paid"), two.expect("the same"));
+    assert_eq!(one, two);
+    assert_eq!(payments.pay_to(to(21_000, "a")).await.expect("again"), one);
+    let other = payments.pay_to(to(22_000, "a")).await.expect_err("the key means something else");
+    assert_eq!(other.code().word(), "idempotency_conflict");
+    let after = world.merchant.balance().await.expect("told").amount.as_u64();
+    assert_eq!(after - before, 21_000, "paid once");
+    assert_ne!(payments.pay_to(to(21_000, "b")).await.expect("a second one"), one);
+    payer.shutdown().await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invoices_carry_the_metadata_and_can_be_verified() {
+    let world = World::new().await;
+    let daemon = shop(&world).await;
+    let (status, offer) = daemon.get_json("/.well-known/lnurlp/shop", None).await;
+    assert_eq!((status, &offer["tag"]), (200, &json!("payRequest")), "{offer}");
+    assert_eq!((&offer["minSendable"], &offer["maxSendable"]), (&json!(1000), &json!(1_000_000)));
+    let metadata: Value =
+        serde_json::from_str(offer["metadata"].as_str().expect("a text")).expect("JSON");
+    assert_eq!(metadata[0], json!(["text/plain", "Coffee"]));
+    assert_eq!(metadata[1], json!(["text/identifier", format!("shop@{}", daemon.address)]));
+    let callback = path(&daemon, &offer["callback"]);
+    let (_, made) = daemon.get_json(&format!("{callback}?amount=5000"), None).await;
+    let invoice = made["pr"].as_str().expect("an invoice");
+    let read = Bolt11::parse(invoice).expect("parses");
+    assert_eq!(read.amount, Some(Millisats::new(5000)));
+    let verify = path(&daemon, &made["verify"]);
+    let (_, open) = daemon.get_json(&verify, None).await;
+    assert_eq!((&open["settled"], &open["preimage"]), (&json!(false), &Value::Null), "{open}");
+    world.pay(invoice).await;
+    let (_, paid) = daemon.get_json(&verify, None).await;
+    assert_eq!((&paid["settled"], &paid["pr"]), (&json!(true), &json!(invoice)), "{paid}");
+    assert_eq!(paid["preimage"].as_str().map(str::len), Some(64));
+    let mut socket = daemon.socket().await;
+    let hash = read.payment_hash.to_string();
+    let told = socket.data("LookupPayment", json!({ "payment_hash": hash })).await;
+    assert_eq!(
+        (&told["payment"]["state"], &told["payment"]["amount_msat"]),
+        (&json!("settled"), &json!(5000))
+    );
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_get_no_more_than_is_theirs() {
+    let world = World::new().await;
+    let daemon = shop(&world).await;
+    assert_eq!(daemon.get("/.well-known/lnurlp/other", None).await.0, 404);
+    for amount in ["", "?amount=", "?amount=999", "?amount=1000001", "?amount=-1", "?amount=1e9"] {
+        let (_, refused) = daemon.get_json(&format!("/lnurlp/shop{amount}"), None).await;
+        assert_eq!(refused["status"], "ERROR", "{amount}: {refused}");
+    }
+    // An invoice of the merchant's that was not made for the name.
+    let mut socket = daemon.socket().await;
+    let request = json!({ "main_key": world.person_key(), "subkeys": [],
+        "payment_request": { "amount": 3000, "currency": "Millisats" } });
+    socket.data("RequestSinglePayment", request).await;
+    let (_, unknown) =
+        daemon.get_json(&format!("/lnurlp/shop/verify/{}", "00".repeat(32)), None).await;
+    assert_eq!(unknown["status"], "ERROR");
+    let mut refused = 0;
+    for _ in 0..200 {
+        refused += i32::from(daemon.get("/.well-known/lnurlp/shop", None).await.0 == 429);
+    }
+    assert!(refused > 0, "questions are counted");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_without_the_name_has_none_and_reads_what_others_offer() {
+    let world = World::new().await;
+    let daemon = world.daemon().await;
+    assert_eq!(daemon.get("/.well-known/lnurlp/shop", None).await.0, 404);
+    let mut socket = daemon.socket().await;
+    let offer = "lno1zcss9mk8y3wkklfvevcrszlmu23kfrxh49px20665dqwmn4p72pksese";
+    let wrong = socket.call("ReadPaymentInstruction", json!({ "instruction": offer })).await;
+    assert_eq!(wrong["code"], "invalid_invoice", "the wallet is on another network: {wrong}");
+    let nonsense = socket.call("PayInstruction", json!({ "instruction": "hello" })).await;
+    assert_eq!(nonsense["code"], "invalid_invoice", "{nonsense}");
+    daemon.stop().await;
+}

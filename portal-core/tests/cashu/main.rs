@@ -1,0 +1,11 @@
+//! The ticket wallet against mints on loopback: cdk's own mint, with a door that fails on purpose.
+
+mod basics;
+mod gate;
+mod harness;
+mod hostile;
+mod interop;
+mod lost_answers;
+mod messages;
+mod tickets;
+mod vectors;
