@@ -8,7 +8,9 @@ pub mod server;
 mod units;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,6 +18,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use portal_core::env::Env;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -51,7 +54,7 @@ pub struct Shared {
     pub env: Env,
     /// cdk's own router.
     pub cdk: Router,
-    /// Requests that change the books.
+    /// What is left to do of requests whose wallets hung up.
     pub tasks: TaskTracker,
 }
 
@@ -84,15 +87,44 @@ async fn serve(
     response
 }
 
-/// Answers in a task of its own: a wallet that hangs up in the middle of a swap must not leave
-/// its proofs pending until the mint starts again.
-async fn finish(shared: &Arc<Shared>, passed: Passed, request: Request) -> Response {
+/// Answers, and goes on doing so when nobody waits any more.
+fn finish(shared: &Arc<Shared>, passed: Passed, request: Request) -> Finishing {
     let own = Arc::clone(shared);
-    let task = shared.tasks.spawn(async move { answer(&own, passed, request).await });
-    task.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request was not finished");
-        Refusal::broken().into_response()
-    })
+    let tasks = shared.tasks.clone();
+    let work = Box::pin(async move { answer(&own, passed, request).await });
+    Finishing { work: Some(work), tasks, handle: Handle::current() }
+}
+
+/// A request that changes the books. A wallet that hangs up in the middle of a swap must not leave
+/// its proofs pending until the mint starts again: what is left of the work is then done in a task
+/// of its own. Only then, since a task for each request costs more than the door does.
+struct Finishing {
+    work: Option<Pin<Box<dyn Future<Output = Response> + Send>>>,
+    tasks: TaskTracker,
+    handle: Handle,
+}
+
+impl Future for Finishing {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let Some(work) = &mut self.work else {
+            return Poll::Ready(Refusal::broken().into_response());
+        };
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.work = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Finishing {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.tasks.spawn_on(async move { drop(work.await) }, &self.handle);
+        }
+    }
 }
 
 async fn answer(shared: &Arc<Shared>, passed: Passed, request: Request) -> Response {

@@ -166,6 +166,38 @@ async fn browsers_may_send_the_tokens_headers() {
     .await;
 }
 
+/// A wallet that hangs up in the middle leaves nothing pending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_is_finished_although_nobody_waits_for_it() {
+    within(async {
+        let world = world("hangup").await;
+        for _ in 0..10 {
+            let proofs = world.issue("vip", 1).await;
+            let outputs = world.outputs("vip", 1).await;
+            let body = json!({ "inputs": proofs, "outputs": outputs.json() }).to_string();
+            let mut stream =
+                tokio::net::TcpStream::connect(world.mint().address()).await.expect("connected");
+            let head = format!(
+                "POST /v1/swap HTTP/1.1\r\nHost: mint\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).await.expect("written");
+            stream.write_all(body.as_bytes()).await.expect("written");
+            drop(stream);
+            // Whichever came first, in the end they are spent: by that swap, or by one of these.
+            loop {
+                let (status, answer, _) = world.swap("vip", &proofs).await;
+                if status == 200 || answer["code"] == 11_001 {
+                    break;
+                }
+                assert_eq!(answer["code"], 11_002, "{answer}");
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_is_turned_off_is_off_also_with_the_token() {
     within(async {
