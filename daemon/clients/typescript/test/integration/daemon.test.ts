@@ -17,14 +17,17 @@ const token = required('PORTAL_DAEMON_TOKEN');
 /** A key of somebody who is not there. */
 const NOBODY = 'f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9';
 const TEA = { amount: 1000, currency: Currency.Millisats, description: 'tea' };
-/** An invoice over 250,000 sat from the BOLT 11 document, which is not of the daemon's wallet. */
+/** An invoice over 250,000 sat of regtest, which is not of the daemon's wallet and lasts for a hundred years. */
 const FOREIGN = {
   amount: 250_000_000,
   currency: Currency.Millisats,
   description: 'a cup of coffee',
   invoice:
-    'lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh',
+    'lnbcrt2500u1p54twgqsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfpg9scrgwpugpzysnzs23v9ccrydpk8qarc0sdqcvysxxatsyphkvgrrdanxvet9xq8zals8sqcqpj9qrsgqsnldqrtfhuc39ffzvl5tgsmc58ekjg3djw40qg5m0vs0xkdjveey06ddc3t9vyh6jltq6uttytnr2xjnwefdpzmkvf4k6d50av3scecq3djhmk',
 };
+/** An invoice from the BOLT 11 document, of another network and expired long ago. */
+const EXPIRED =
+  'lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh';
 
 function required(name: string): string {
   const value = process.env[name];
@@ -153,8 +156,8 @@ test('wallet and mint', async (t) => {
   assert.equal(info.caps_fees, true);
   assert.ok(info.balance_at! <= Timestamp.fromNow(1));
   await assert.rejects(client.payInvoice('lnbc1'), refused('invalid_invoice'));
-  await assert.rejects(client.payInvoice(FOREIGN.invoice, { max_fee_msat: 1000 }), refused('invalid_invoice'));
-  await assert.rejects(client.payInvoice(FOREIGN.invoice, { max_fee_msat: -1 }), refused('invalid_request'));
+  await assert.rejects(client.payInvoice(EXPIRED, { max_fee_msat: 1000 }), refused('invalid_invoice'));
+  await assert.rejects(client.payInvoice(EXPIRED, { max_fee_msat: -1 }), refused('invalid_request'));
   assert.equal(await client.lookupPayment('11'.repeat(32)), null);
   await assert.rejects(client.lookupPayment('no hash'), refused('invalid_request'));
   // With a ticket wallet the mint is not there, without one there is nothing to ask it with.
@@ -176,7 +179,11 @@ test('payment instructions', async (t) => {
   assert.equal(onChain.amount_msat, 50_000_000_000);
   await assert.rejects(client.payInstruction(address), sdkError('SERVER_ERROR', { retryable: false }));
   await assert.rejects(client.readPaymentInstruction('no instruction'), refused('invalid_invoice'));
-  await assert.rejects(client.payInstruction(FOREIGN.invoice), refused('invalid_invoice'));
+  const invoice = await client.readPaymentInstruction(`lightning:${FOREIGN.invoice}`);
+  assert.ok(invoice.kind === 'invoice');
+  assert.deepEqual([invoice.invoice, invoice.amount_msat, invoice.description], [FOREIGN.invoice, FOREIGN.amount, FOREIGN.description]);
+  assert.ok(invoice.expires_at > Timestamp.fromNow(0));
+  await assert.rejects(client.payInstruction(EXPIRED), refused('invalid_invoice'));
   // Nobody is at these.
   const gone = sdkError('SERVER_ERROR', { daemonCode: 'recipient_failed', retryable: true });
   await assert.rejects(client.readPaymentInstruction('jo@host.invalid'), gone);
