@@ -330,6 +330,7 @@ mod tests {
             expires_at: Timestamp::from_secs(0),
             network: "regtest",
             payee: [2; 33],
+            description_hash: None,
         };
         let about = About::of(&payment(Currency::Millisats, 1_500), Some(&invoice));
         assert_eq!((about.amount.as_deref(), about.msat), (Some("2 sats"), Some(2_000)));

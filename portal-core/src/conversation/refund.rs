@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::Ask;
 use super::{Change, Effect};
 use crate::event::PortalEvent;
-use crate::primitives::{ErrorCode, Millisats, StreamId};
+use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
 
 /// Money that goes back to whoever paid it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct Refund {
     pub payment: StreamId,
     /// How much.
     pub amount: Millisats,
+    /// When it was asked for: an invoice that was paid before is not one for this.
+    pub asked_at: Timestamp,
     /// The invoice, once there is one.
     #[serde(default)]
     pub invoice: Option<String>,
@@ -95,7 +97,7 @@ impl Refund {
     /// What has to be done when there is an invoice.
     pub(super) fn pay_out(&self, stream: StreamId) -> Option<Effect> {
         let invoice = self.invoice.clone()?;
-        Some(Effect::PayOut { stream, invoice })
+        Some(Effect::PayOut { stream, invoice, since: self.asked_at })
     }
 
     /// The last word, and the state that goes with it.

@@ -12,8 +12,9 @@ use super::machine_loop::Job;
 use super::tasks::Tasks;
 use crate::conversation::refund::PaidOut;
 use crate::payments::{PayError, PayRequest, Payer};
-use crate::primitives::StreamId;
+use crate::primitives::{ErrorCode, StreamId, Timestamp};
 use crate::wallet::WalletError;
+use crate::wallet::bolt11::Bolt11;
 
 /// How soon a payment that could not be made, or whose outcome is not known, is looked at again;
 /// then at growing intervals.
@@ -28,6 +29,8 @@ pub struct Payout {
     pub stream: StreamId,
     /// BOLT11.
     pub invoice: String,
+    /// Paid earlier than this, it was for something else.
+    pub since: Timestamp,
 }
 
 /// Starts paying what is sent, and asking about what is not known.
@@ -54,11 +57,11 @@ pub fn start(
                 payout = payouts.recv() => payout,
                 () = spawner.stopping() => return,
             };
-            let Some(Payout { stream, invoice }) = payout else { return };
+            let Some(Payout { stream, invoice, since }) = payout else { return };
             let (payer, jobs, stop) = (payer.clone(), jobs.clone(), spawner.clone());
             spawner.spawn(async move {
                 tokio::select! {
-                    outcome = pay_out(&payer, &invoice) => {
+                    outcome = pay_out(&payer, &invoice, since) => {
                         // The loop only goes away when the node stops.
                         drop(jobs.send(Job::PaidOut { stream, outcome }));
                     }
@@ -71,10 +74,14 @@ pub fn start(
 }
 
 /// Pays, however long it takes to know how that ended.
-async fn pay_out(payer: &Payer, invoice: &str) -> PaidOut {
+async fn pay_out(payer: &Payer, invoice: &str, since: Timestamp) -> PaidOut {
     let request = PayRequest::new(invoice);
     let mut pause = FIRST_PAUSE;
     loop {
+        if was_paid_before(payer, invoice, since).await {
+            let reason = "the invoice was paid before".to_owned();
+            return PaidOut::NotPaid { code: ErrorCode::InvalidInvoice, reason };
+        }
         match payer.pay(&request).await {
             Ok(paid) => return PaidOut::Settled { preimage: paid.preimage, fee: paid.fee },
             // Not known, or nothing was sent and it can be tried until the invoice ends.
@@ -92,4 +99,12 @@ async fn pay_out(payer: &Payer, invoice: &str) -> PaidOut {
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
+}
+
+/// Whether the journal has this invoice from a time when nobody had asked for it. A store that
+/// cannot be read now does not pay either.
+async fn was_paid_before(payer: &Payer, invoice: &str, since: Timestamp) -> bool {
+    let Ok(read) = Bolt11::parse(invoice) else { return false };
+    let row = payer.record(read.payment_hash.0).await;
+    row.is_ok_and(|row| row.is_some_and(|row| row.at < since))
 }

@@ -192,7 +192,7 @@ impl Payments<'_> {
         let payment_hash = invoice.payment_hash.0;
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
-            let watched = self.is_ours(payment_hash).await.then(|| WatchedInvoice {
+            let watched = self.is_ours(payment_hash).await.then_some(WatchedInvoice {
                 payment_hash,
                 made_at: invoice.created_at,
                 payable_until: invoice.expires_at,

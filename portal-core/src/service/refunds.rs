@@ -85,7 +85,13 @@ impl Payments<'_> {
                 message: json(&message).into(),
                 expires_at,
             };
-            let refund = Refund { ask, payment: new.payment, amount, invoice: None };
+            let refund = Refund {
+                ask,
+                payment: new.payment,
+                amount,
+                asked_at: node.env().now(),
+                invoice: None,
+            };
             Ok(Conversation::Refund(Box::new(refund)))
         })
         .await

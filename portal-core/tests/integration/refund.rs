@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use portal_core::client::{Client, IncomingRequest, RequestBody};
 use portal_core::conversation::refund::RefundState;
+use portal_core::env::{Env, mock};
 use portal_core::event::{PaymentUpdate, PortalEvent};
 use portal_core::primitives::{ErrorCode, Millisats, StreamId};
 use portal_core::protocol::Currency;
 use portal_core::service::{Call, Idempotency, NewInvoiceRequest, NewRefund, Recipient, Service};
-use portal_core::wallet::LightningWallet as _;
 use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::simulated::{Call as WalletCall, Fault, Trouble};
+use portal_core::wallet::{LightningWallet as _, NewInvoice};
 
 use crate::harness::{World, coffee, heard, invoice_of, next, soon, update};
 
@@ -166,6 +167,29 @@ async fn what_cannot_be_paid_ends_and_may_be_tried_again() {
     give(&client).await;
     let end = soon("refunded", service.streams().wait(again.stream)).await.expect("refunded");
     assert!(matches!(end, PortalEvent::Refunded { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_was_paid_before_gives_nothing_back() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let theirs = Env::new(clock.clone(), Arc::new(mock::SeededRng::new(2)));
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| builder.env(env)).await;
+    let wallet = world.person_wallet.clone();
+    let client = world.client_with(|builder| builder.env(theirs).wallet(wallet)).await;
+    let payment = paid(&world, &service, &client).await;
+    let expiry = Duration::from_secs(600);
+    let order = NewInvoice { amount: Millisats::new(2_000), description: None, expiry };
+    let old = world.person_wallet.make_invoice(order).await.expect("made").bolt11;
+    service.payments().pay_invoice(&old).await.expect("paid for something else");
+    clock.advance(Duration::from_secs(5));
+    let opened = service.payments().refund(all(payment), Call::default()).await.expect("asked");
+    let request = next(&client).await;
+    client.replies().invoice(&request, old, None).await.expect("replied");
+    let end = soon("the end", service.streams().wait(opened.stream)).await.expect_err("not paid");
+    assert_eq!(end.code(), ErrorCode::InvalidInvoice);
+    let refunds = service.payments().refunds(payment).await.expect("reads");
+    assert_eq!(refunds[0].state, RefundState::Void);
 }
 
 #[tokio::test(flavor = "multi_thread")]

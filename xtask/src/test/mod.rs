@@ -5,6 +5,7 @@
 
 mod clients;
 mod dependencies;
+mod foreign_mints;
 mod mint;
 mod rust;
 mod summary;
@@ -73,6 +74,13 @@ const STEPS: &[Step] = &[
     step("test", "all Rust tests and examples", "Cargo.toml", 40, rust::test),
     step("mint", "the mint on PostgreSQL too", "mint/Cargo.toml", 20, mint::databases),
     step("mint-peers", "wallets of others against the mint", "mint/tests/peers", 20, mint::peers),
+    step(
+        "wallet-peers",
+        "our ticket wallet against mints of others",
+        "portal-core/tests/foreign_mints",
+        20,
+        foreign_mints::wallet,
+    ),
     step("doc", "the documentation builds without a warning", "Cargo.toml", 15, rust::doc),
     step("deny", "licences, bans, sources, advisories", "deny.toml", 10, dependencies::deny),
     step("spelling", "spelling", "typos.toml", 5, dependencies::spelling),

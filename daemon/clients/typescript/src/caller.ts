@@ -23,6 +23,7 @@ export class Caller {
   );
   protected readonly connection: Connection;
 
+  /** A client that is not connected yet. */
   constructor(config: ClientConfig) {
     this.connection = new Connection(config, this.events, this.streams);
   }

@@ -7,7 +7,7 @@ import { after, randomUuid } from './runtime.js';
 import type { Reader } from './streams.js';
 import { Timestamp, stamped } from './timestamp.js';
 import type { AuthResponseData, JwtClaims, KeyHandshake, Nip05Profile } from './types/auth.js';
-import type { CallOptions, ClientConfig, EventCallbacks, NotificationListener } from './types/config.js';
+import type { CallOptions, EventCallbacks, NotificationListener } from './types/config.js';
 import type { PayInstructionContent, PaymentInstruction, WithdrawContent, Withdrawal } from './types/instructions.js';
 import type {
   CloseRecurringPaymentNotification,
@@ -58,10 +58,6 @@ export interface KeyHandshakeStream extends PortalStream<KeyHandshake> {
 export class PortalSDK extends Caller {
   /** The streams of static tokens: the daemon says nothing on them when the token is revoked. */
   private readonly staticStreams = new Map<string, string>();
-
-  constructor(config: ClientConfig) {
-    super(config);
-  }
 
   // --- connection ---
 

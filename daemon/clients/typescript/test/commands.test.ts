@@ -42,7 +42,7 @@ const CALLS: Record<string, Expected> = {
     params: { instruction: 'lnbc1' },
     read: true,
     result: { kind: 'invoice', invoice: 'lnbc1', payment_hash: HASH, amount_msat: null, description: null, expires_at: due },
-    refusal: 'invalid_request',
+    refusal: 'invalid_invoice',
   },
   'readPaymentInstruction of a Lightning address': {
     call: (c) => c.readPaymentInstruction('jo@example.com'),
@@ -104,7 +104,7 @@ const CALLS: Record<string, Expected> = {
       schedule: { time_zone: 'Europe/Rome', trial_until: '1767225600', catch_up: 'latest' },
     },
     result: { ...subscription, subscription_id: 'sub-7' },
-    refusal: 'invalid_calendar',
+    refusal: 'invalid_time',
   },
   pauseSubscription: {
     call: (c) => c.pauseSubscription(id),
@@ -375,8 +375,7 @@ test('a refund is a stream too, which a backend reads again after its restart', 
 
 test('waiting for a refund ends in time and leaves nothing behind; the refund goes on', async (t) => {
   const { daemon, client, errors } = await loggedIn(t, {}, { waitTimeout: 20 });
-  const [started] = [client.refundPayment('stream-1')];
-  await assert.rejects(started, (error: PortalSDKError) => {
+  await assert.rejects(client.refundPayment('stream-1'), (error: PortalSDKError) => {
     const { streamId } = error.details as { streamId: string };
     daemon.notify(streamId, { type: 'refunded', payment: 'stream-1', amount_msat: 1, fees_paid_msat: 0, preimage: PREIMAGE });
     return sdkError('REQUEST_TIMEOUT', { retryable: false })(error);
@@ -486,9 +485,8 @@ const CODES: Record<DaemonErrorCode, number> = {
   internal: 900,
 };
 
-test('the type has every code of the daemon', () => {
+test('the type has the codes of the daemon, and no others', () => {
   const table = fileURLToPath(new URL('../../../../portal-core/src/primitives/error_codes.golden', import.meta.url));
   const rows = readFileSync(table, 'utf8').trim().split('\n').map((row) => row.split(' '));
-  assert.ok(rows.length >= 40, `${rows.length} codes`);
-  for (const [number, code] of rows) assert.equal(CODES[code as DaemonErrorCode], Number(number), code);
+  assert.deepEqual(CODES, Object.fromEntries(rows.map(([number, code]) => [code, Number(number)])));
 });

@@ -4,11 +4,13 @@ import type { Timestamp } from '../timestamp.js';
 /** A BOLT11 invoice, alone or in a URI: pay it. */
 export interface InvoiceInstruction<Moment = Timestamp> {
   kind: 'invoice';
+  /** BOLT11. */
   invoice: string;
   /** 64 hex digits. */
   payment_hash: string;
   /** Null when the payer chooses. */
   amount_msat: number | null;
+  /** For the payer. */
   description: string | null;
   /** When it ends. */
   expires_at: Moment;
@@ -74,6 +76,7 @@ export interface WithdrawContent {
 
 /** Money that was asked for. */
 export interface Withdrawal {
+  /** How much. */
   amount_msat: number;
   /** Of the daemon's own invoice: whether the money has come, `lookupPayment` says. */
   payment_hash: string;

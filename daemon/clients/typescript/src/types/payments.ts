@@ -229,7 +229,9 @@ export interface Refunded {
 
 /** A payment in the books of the daemon's wallet. */
 export interface WalletPayment<Moment = Timestamp> {
+  /** Whether it comes or goes. */
   direction: 'incoming' | 'outgoing';
+  /** Only what is settled is there, or gone. */
   state: 'pending' | 'settled' | 'failed';
   /** Without fees. */
   amount_msat: number;

@@ -149,9 +149,58 @@ test('wallet and mint', async (t) => {
   const { client } = await open(t);
   const info = await client.getWalletInfo();
   assert.ok(Number.isSafeInteger(info.balance_msat) && info.balance_msat > 0);
+  assert.equal(info.network, 'regtest');
+  assert.equal(info.caps_fees, true);
+  assert.ok(info.balance_at! <= Timestamp.fromNow(1));
   await assert.rejects(client.payInvoice('lnbc1'), refused('invalid_invoice'));
-  await assert.rejects(client.mintCashu('https://mint.invalid', undefined, 'sat', 1), refused('not_configured'));
-  await assert.rejects(client.burnCashu('https://mint.invalid', 'sat', 'cashuA'), refused('not_configured'));
+  await assert.rejects(client.payInvoice(FOREIGN.invoice, { max_fee_msat: 1000 }), refused('invalid_invoice'));
+  await assert.rejects(client.payInvoice(FOREIGN.invoice, { max_fee_msat: -1 }), refused('invalid_request'));
+  assert.equal(await client.lookupPayment('11'.repeat(32)), null);
+  await assert.rejects(client.lookupPayment('no hash'), refused('invalid_request'));
+  // With a ticket wallet the mint is not there, without one there is nothing to ask it with.
+  const noMint = (error: unknown): boolean => {
+    assert.ok(error instanceof PortalSDKError);
+    assert.match(error.daemonCode ?? '', /^(not_configured|mint_unreachable)$/);
+    assert.equal(typeof error.idempotencyKey, 'string');
+    return true;
+  };
+  await assert.rejects(client.mintCashu('https://mint.invalid', undefined, 'sat', 1), noMint);
+  await assert.rejects(client.mintCashu('https://mint.invalid', undefined, 'vip', 1, 'front row', { lock_to: NOBODY, lock_until: Timestamp.fromNow(60) }), noMint);
+});
+
+test('payment instructions', async (t) => {
+  const { client } = await open(t);
+  const address = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080';
+  const onChain = await client.readPaymentInstruction(`bitcoin:${address}?amount=0.5`);
+  assert.ok(onChain.kind === 'cannot_pay' && onChain.what !== '');
+  assert.equal(onChain.amount_msat, 50_000_000_000);
+  await assert.rejects(client.payInstruction(address), sdkError('SERVER_ERROR', { retryable: false }));
+  await assert.rejects(client.readPaymentInstruction('no instruction'), refused('invalid_invoice'));
+  await assert.rejects(client.payInstruction(FOREIGN.invoice), refused('invalid_invoice'));
+  // Nobody is at these.
+  const gone = sdkError('SERVER_ERROR', { daemonCode: 'recipient_failed', retryable: true });
+  await assert.rejects(client.readPaymentInstruction('jo@host.invalid'), gone);
+  await assert.rejects(client.payInstruction('jo@host.invalid', { amount_msat: 1000, comment: 'tea' }, { idempotencyKey: unique('order') }), gone);
+  await assert.rejects(client.withdrawLnurl('lnurlw://host.invalid/withdraw', { amount_msat: 1000 }), gone);
+});
+
+test('what was not paid is not given back', async (t) => {
+  const { client } = await open(t);
+  await assert.rejects(client.refundPayment('no stream'), refused('stream_not_found'));
+  const payment = await client.streamSinglePayment(NOBODY, [], TEA);
+  await assert.rejects(client.refundPayment(payment.streamId, { amount_msat: 1 }), refused('not_refundable'));
+  await assert.rejects(client.streamRefund(payment.streamId), refused('not_refundable'));
+});
+
+test('subscriptions are charged only where that is switched on', async (t) => {
+  const { client } = await open(t);
+  const recurrence = { calendar: 'monthly', first_payment_due: Timestamp.fromNow(86_400) };
+  const agreed = { subscription_id: 'sub-1', amount: 1000, currency: Currency.Millisats, recurrence };
+  await assert.rejects(client.scheduleSubscription(NOBODY, [], agreed, { time_zone: 'Europe/Rome' }), refused('not_configured'));
+  const recurring = { ...TEA, recurrence, expires_at: Timestamp.fromNow(2), schedule: {} };
+  await assert.rejects(client.requestRecurringPayment(NOBODY, [], recurring), refused('not_configured'));
+  assert.deepEqual(await client.listSubscriptions({ open: true }), { subscriptions: [] });
+  await assert.rejects(client.getSubscription('00000000-0000-0000-0000-000000000000'), refused('not_found'));
 });
 
 test('messages that nobody has to answer are sent', async (t) => {
@@ -180,7 +229,9 @@ test('what cannot be asked for is refused with its code', async (t) => {
   const pay = (more: object): Promise<unknown> => client.streamSinglePayment(NOBODY, [], { ...TEA, ...more });
   await assert.rejects(client.authenticateKey('no key'), refused('invalid_key'));
   await assert.rejects(client.authenticateKey(NOBODY, ['no key']), refused('invalid_key'));
-  await assert.rejects(pay({ currency: 'EUR' }), refused('not_configured'));
+  await assert.rejects(pay({ currency: 'eur' }), refused('invalid_amount'));
+  await assert.rejects(pay({ currency: 'JPY', amount: 150 }), refused('invalid_amount'));
+  await assert.rejects(pay({ currency: 'XXX' }), sdkError('SERVER_ERROR', { daemonCode: 'rate_unavailable', retryable: true }));
   await assert.rejects(pay({ amount: 0 }), refused('invalid_amount'));
   await assert.rejects(pay({ amount: -1 }), refused('invalid_request'));
   await assert.rejects(client.streamInvoicePayment(NOBODY, [], { ...TEA, invoice: 'lnbc1' }), refused('invalid_invoice'));
@@ -215,6 +266,12 @@ test('a payment is a stream that can be read again, until it is over', async (t)
     client.streamEvents('00000000-0000-0000-0000-000000000000').next(),
     sdkError('STREAM_LOST', { daemonCode: 'stream_not_found' }),
   );
+});
+
+test('amounts in fiat are priced when they are asked for', async (t) => {
+  const { client } = await open(t);
+  const payment = await client.streamSinglePayment(NOBODY, [], { ...TEA, amount: 250, currency: 'EUR' });
+  assert.match(payment.streamId, /^[0-9a-f-]{36}$/);
 });
 
 test('the same key does a thing once', async (t) => {

@@ -102,6 +102,16 @@ test('the README’s quick start compiles and runs to the end', async (t) => {
   assert.equal(log.at(-1), 'paid');
 });
 
+test('the samples of the documentation compile', () => {
+  const text = readFileSync(join(root, '..', '..', '..', 'docs', 'src', 'typescript.md'), 'utf8');
+  const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map((match): Block => {
+    return { line: text.slice(0, match.index).split('\n').length, kind: 'statements', text: match[1]! };
+  });
+  assert.ok(blocks.length > 5, `only ${blocks.length} samples found`);
+  const failed = compileAll(root, blocks).filter(({ errors }) => errors.length > 0);
+  assert.deepEqual(failed.map(({ block, errors }) => [title(block), ...errors]), []);
+});
+
 test('what does not compile is noticed', () => {
   const block = (text: string): Block => ({ line: 1, kind: 'statements', text });
   const bad = compileAll(root, [

@@ -31,9 +31,9 @@ fn bench() -> Bench {
     let network = Some("regtest".to_owned());
     let question = Question::Invoice { request_id: RequestId::new("r"), amount: MSATS, network };
     let message = "{\"give\":1}".to_owned();
-    let ask =
-        Ask { peer: Peer::new(public(2)), question, message: message.into(), expires_at: at(300) };
-    let refund = Refund { ask, payment: stream(9), amount: MSATS, invoice: None };
+    let message = message.into();
+    let ask = Ask { peer: Peer::new(public(2)), question, message, expires_at: at(300) };
+    let refund = Refund { ask, payment: stream(9), amount: MSATS, asked_at: at(0), invoice: None };
     let seen = bench.open(stream(1), Conversation::Refund(Box::new(refund)));
     assert_eq!(seen.published.len(), 1, "the person is asked");
     assert_eq!(seen.refunds, [RefundState::Open], "it counts from now on");
@@ -64,7 +64,7 @@ fn paid() -> PaidOut {
 
 fn pays(seen: &Seen, text: &str) -> bool {
     seen.effects.iter().any(|effect| {
-        matches!(effect, Effect::PayOut { stream: of, invoice } if *of == stream(1) && invoice == text)
+        matches!(effect, Effect::PayOut { stream: of, invoice, .. } if *of == stream(1) && invoice == text)
     })
 }
 
