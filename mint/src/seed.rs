@@ -145,7 +145,7 @@ mod tests {
         assert!(load(Some(&words), None, folder.path(), false, &Env::system()).is_ok());
         let wrong = Secret::new("hunter2 hunter2".to_owned());
         let error =
-            load(Some(&wrong), None, folder.path(), true, &Env::system()).err().expect("refused");
+            load(Some(&wrong), None, folder.path(), true, &Env::system()).expect_err("refused");
         assert!(!error.to_string().contains("hunter2"));
         let missing = folder.path().join("nothing");
         assert!(load(None, Some(&missing), folder.path(), true, &Env::system()).is_err());

@@ -59,7 +59,7 @@ fn with(pairs: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
 }
 
 fn problems(result: Result<Loaded, ConfigError>) -> String {
-    result.err().expect("refused").to_string()
+    result.expect_err("refused").to_string()
 }
 
 #[test]

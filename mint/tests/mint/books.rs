@@ -19,7 +19,7 @@ async fn information_and_units_are_told_as_wallets_know_them() {
             let typed: cdk::nuts::MintInfo =
                 serde_json::from_value(info.clone()).expect("wallets read it");
             let melts = &typed.nuts.nut05.methods;
-            assert!(melts.iter().all(|it| it.method.to_string() == "portal"), "{melts:?}");
+            assert!(melts.iter().all(|it| it.method.as_str() == "portal"), "{melts:?}");
             let unit = world.get("/v1/unit/vip", None).await.1;
             assert_eq!(unit, info["unit_info"]["vip"]);
             assert_eq!(unit["kind"]["Event"]["location"], "Everywhere");
