@@ -1,6 +1,5 @@
 //! The mint of `--dev`, through the daemon's socket.
 
-use portal_core::env::Env;
 use portal_daemon::config::{self, Environment, Flags};
 use portal_daemon::start::{Daemon, DevAnnouncement};
 use serde_json::{Value, json};
