@@ -33,7 +33,8 @@ struct Arguments {
     /// Where to keep data [default: PORTAL_DATA_DIR, else portal in your data directory].
     #[arg(long, global = true)]
     data_dir: Option<PathBuf>,
-    /// Try Portal without any set-up: a relay, a simulated wallet, a key and a token are made up.
+    /// Try Portal without any set-up: a relay, a simulated wallet, a mint, a key and a token are
+    /// made up.
     #[arg(long)]
     dev: bool,
     /// The address and port to listen on; port 0 takes any free one.
@@ -175,6 +176,8 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
             serde_json::json!({
                 "auth_token": dev.token.expose(),
                 "nwc_url": dev.person.expose(),
+                "mint_url": dev.mint_url,
+                "mint_token": dev.mint_token.expose(),
                 "temporary": dev.temporary,
             })
         });
@@ -209,6 +212,11 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
         writeln!(out, "\n  token   {bold}{}{plain}", dev.token.expose())?;
         writeln!(out, "\n  A person's wallet with play money, for `portal wallet`:")?;
         writeln!(out, "  {}", dev.person.expose())?;
+        writeln!(
+            out,
+            "\n  A mint of tickets (`vip`, `general`, `drinks`) and the token that mints there:"
+        )?;
+        writeln!(out, "  {}  {}", dev.mint_url, dev.mint_token.expose())?;
         let data = if dev.temporary { " Its data disappears when it stops." } else { "" };
         writeln!(out, "\n  {dim}For development: no real money, no real secrets.{data}{plain}")?;
     }

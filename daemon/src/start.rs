@@ -68,6 +68,10 @@ pub struct DevAnnouncement {
     pub token: Secret<String>,
     /// The link to the person's wallet.
     pub person: Secret<String>,
+    /// The address of the mint.
+    pub mint_url: String,
+    /// The token that mints and burns there.
+    pub mint_token: Secret<String>,
     /// Whether the data disappears at the end.
     pub temporary: bool,
 }
@@ -229,6 +233,8 @@ impl Daemon {
         daemon.announcement.dev = Some(DevAnnouncement {
             token,
             person: dev.person.clone(),
+            mint_url: dev.mint.mint.url().to_owned(),
+            mint_token: dev.mint.token.clone(),
             temporary: folder.is_some(),
         });
         daemon.dev = Some(dev);

@@ -1,5 +1,6 @@
 //! A mint without any set-up, on loopback: for `--dev`, tests and the demo.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ drinks = 32
 title = "VIP Pass"
 description = "Full access"
 show_individually = true
+front_card_background = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 320 200'%3E%3Crect width='320' height='200' rx='16' fill='%23512da8'/%3E%3Ctext x='24' y='176' font-family='sans-serif' font-size='40' fill='%23ffd54f'%3EVIP%3C/text%3E%3C/svg%3E"
 
 [portal_wallet.unit_info.vip.kind.Event]
 date = "2030-12-31"
@@ -118,6 +120,20 @@ impl Dev {
 /// # Errors
 /// When the folder or the port cannot be used.
 pub async fn dev(dev: Dev, stopping: CancellationToken) -> Result<DevMint, DevError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(DevError::Port)?;
+    dev_on(dev, listener, stopping).await
+}
+
+/// The same on a port that is open already: tokens carry the address of their mint, so a mint
+/// that comes back has to be where it was.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub async fn dev_on(
+    dev: Dev,
+    listener: TcpListener,
+    stopping: CancellationToken,
+) -> Result<DevMint, DevError> {
     let Dev { folder, token, wallet, extra, env } = dev;
     let token = token.unwrap_or_else(|| Secret::new(env.alphanumeric(32)));
     let sat = if wallet.is_some() { SAT } else { "" };
@@ -133,7 +149,6 @@ pub async fn dev(dev: Dev, stopping: CancellationToken) -> Result<DevMint, DevEr
     let text =
         if wallet.is_some() { format!("{text}\n[lightning]\nunits = [\"sat\"]\n") } else { text };
     let config = config::load(Some(&text), &environment)?.config;
-    let listener = TcpListener::bind(config.listen).await.map_err(DevError::Port)?;
     let mint = Mint::start(Setup { config, folder, wallet, env }, listener, stopping).await?;
     Ok(DevMint { mint, token })
 }

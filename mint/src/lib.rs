@@ -32,7 +32,7 @@ pub mod telemetry;
 mod token_files;
 pub mod units;
 
-pub use dev::{Dev, DevError, DevMint, dev};
+pub use dev::{Dev, DevError, DevMint, dev, dev_on};
 pub use keysets::{KeysetError, KeysetInfo, Keysets};
 pub use seed::SeedError;
 pub use start::{Mint, Setup, StartError, open_keys};

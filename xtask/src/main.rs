@@ -25,7 +25,7 @@ use workspace::Workspace;
 const USAGE: &str = "\
 usage: cargo xtask <habit> [options]
 
-  demo [options]            show a login and a payment on this machine (options go to `portal demo`)
+  demo [options]            show a login, a payment and a ticket on this machine (options go to `portal demo`)
   test [--only STEP]... [--skip STEP]... [--list] [--verbose]
                             everything CI runs, in the same order
   bench [--short]           measure, against floors measured in the same run

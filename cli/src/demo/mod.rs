@@ -1,13 +1,15 @@
-//! `portal demo`: a backend, a person and their wallets, from the login URL to the money, on this
-//! machine alone. Made to be looked at.
+//! `portal demo`: a backend, a person and their wallets, from the login URL to the money and the
+//! ticket, on this machine alone. Made to be looked at.
 //!
-//! [`program`] is the daemon as a child, [`play`] who does what, [`stage`] and [`qr`] how it
-//! looks. Everything is the real thing but the money, which is the daemon's simulated ledger.
+//! [`program`] is the daemon as a child, [`play`] who does what, [`tickets`] what becomes of a
+//! ticket, [`stage`] and [`qr`] how it looks. Everything is the real thing but the money, which is
+//! the daemon's simulated ledger.
 
 mod play;
 pub mod program;
 mod qr;
 mod stage;
+mod tickets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +26,7 @@ use stage::Stage;
 /// Everything has to be over by then.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Show a login and a payment from end to end, on this machine alone.
+/// Show a login, a payment and a ticket from end to end, on this machine alone.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The daemon's program [default: next to this one, else on the PATH].
@@ -74,6 +76,12 @@ pub enum DemoError {
         /// Why.
         reason: String,
     },
+    /// The person's wallet does not give the ticket.
+    #[error("the person's wallet gave no ticket: {reason}")]
+    NoTicket {
+        /// Why.
+        reason: String,
+    },
     /// Something else came than should.
     #[error("expected {expected}, and something else came")]
     Unexpected {
@@ -113,6 +121,7 @@ impl DemoError {
             | Self::Person(_)
             | Self::Refused(_)
             | Self::NotPaid { .. }
+            | Self::NoTicket { .. }
             | Self::Unexpected { .. } => "run it again with RUST_LOG=debug to see more",
             Self::Interrupted => return None,
         };

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::DemoError;
 use super::program::Ready;
 use super::stage::{Actor, Stage};
+use super::tickets::{self, Event};
 use crate::person::{Outcome, Parts, Person, link};
 use crate::socket::{DaemonSocket, SocketError, text};
 use crate::terminal::{sats, short_npub};
@@ -29,7 +30,7 @@ const GOODS: &str = "Coffee and cake";
 /// # Errors
 /// When a step fails.
 pub async fn perform(ready: Ready, stage: &Stage) -> Result<(), DemoError> {
-    let Ready { socket, token, relays, person: link_of_person } = ready;
+    let Ready { socket, token, relays, person: link_of_person, mint, mint_token } = ready;
     stage.step(Actor::Daemon, &format!("serves {socket}"))?;
     let mut backend = DaemonSocket::connect(&socket, &token).await?;
     stage.step(Actor::Backend, "connects and shows its token")?;
@@ -50,7 +51,9 @@ pub async fn perform(ready: Ready, stage: &Stage) -> Result<(), DemoError> {
         tokio::try_join!(business(&mut backend, show, stage), customer(&person, seen, stage));
     let ((end, paid), begun) = played?;
     stage.step(Actor::Backend, &paid)?;
-    stage.result(end - begun)?;
+    let event = Event { mint, token: mint_token };
+    let admitted = tickets::play(&mut backend, &person, &event, stage).await?;
+    stage.result(end - begun, admitted)?;
     backend.close().await;
     person.stop().await;
     Ok(())

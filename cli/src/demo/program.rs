@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use portal_core::cashu::MintAddress;
 use portal_core::primitives::Secret;
 use portal_core::relay::RelayAddress;
 use portal_core::wallet::nwc::NwcUri;
@@ -58,6 +59,10 @@ pub struct Ready {
     pub relays: Vec<RelayAddress>,
     /// The link to the person's wallet with play money.
     pub person: NwcUri,
+    /// Its mint.
+    pub mint: MintAddress,
+    /// The token that mints and burns there.
+    pub mint_token: Secret<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +76,8 @@ struct ReadyLine {
 struct DevLine {
     auth_token: String,
     nwc_url: String,
+    mint_url: String,
+    mint_token: String,
 }
 
 impl DevDaemon {
@@ -132,6 +139,8 @@ impl DevDaemon {
                 token: Secret::new(line.dev.auth_token),
                 relays: relays.collect::<Result<_, _>>().map_err(|_| DemoError::NotReady)?,
                 person: NwcUri::parse(link.expose()).map_err(|_| DemoError::NotReady)?,
+                mint: line.dev.mint_url.parse().map_err(|_| DemoError::NotReady)?,
+                mint_token: Secret::new(line.dev.mint_token),
             });
         }
     }

@@ -66,7 +66,7 @@ impl Stage {
     /// When the output cannot be written.
     pub fn open(terminal: Terminal) -> Result<Self, CliError> {
         let title = terminal.paint(Style::Bold, "Portal");
-        let about = "log in and pay, all on this machine, with play money";
+        let about = "log in, pay and be let in, all on this machine, with play money";
         terminal.say(&format!("\n  {title}  {}\n", terminal.paint(Style::Dim, about)))?;
         let now = Instant::now();
         let state = State { begun: now, last: now, step: "starting the daemon".to_owned() };
@@ -107,15 +107,19 @@ impl Stage {
         Ok(())
     }
 
-    /// The last line.
+    /// The last line: how long login and payment took together, and the life of a ticket.
     ///
     /// # Errors
     /// When the output cannot be written.
-    pub fn result(&self, duration: Duration) -> Result<(), CliError> {
-        let record = json!({"type": "result", "ok": true, "ms": millis(duration)});
+    pub fn result(&self, paid: Duration, admitted: Duration) -> Result<(), CliError> {
+        let record = json!({
+            "type": "result", "ok": true, "ms": millis(paid), "tickets_ms": millis(admitted),
+        });
         self.terminal.tell(&record, || {
             let mark = self.terminal.either("✔ ", "");
-            let text = format!("{mark}logged in and paid in {}", took(duration));
+            let (paid, admitted) = (took(paid), took(admitted));
+            let text =
+                format!("{mark}logged in and paid in {paid}, let in with a ticket in {admitted}");
             format!("\n  {}\n", self.terminal.paint(Style::Good, &text))
         })
     }

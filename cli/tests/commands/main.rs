@@ -221,6 +221,36 @@ async fn a_demo_without_a_daemon_says_what_to_do() {
     assert!(!shown && last["code"] == "demo_failed" && last["advice"].is_string(), "{last}");
 }
 
+#[tokio::test]
+async fn a_demo_goes_from_the_login_to_a_burned_ticket() {
+    // Beside our program when the workspace is built; cargo does not build it for this package.
+    let name = format!("portal-daemon{}", std::env::consts::EXE_SUFFIX);
+    let daemon = std::path::Path::new(env!("CARGO_BIN_EXE_portal")).with_file_name(name);
+    assert!(daemon.is_file(), "build it first: cargo build -p portal-daemon");
+    let folder = TempDir::new().expect("a folder");
+    let daemon = daemon.to_str().expect("utf-8");
+    let (shown, records) = run(folder.path(), &["demo", "--daemon", daemon]).await;
+    let last = records.last().expect("a record");
+    assert!(shown && last["type"] == "result" && last["tickets_ms"].is_number(), "{last}");
+    let steps = records.iter().filter(|record| record["type"] == "step");
+    let steps: Vec<String> =
+        steps.map(|step| format!("{} {}", step["actor"], step["text"]).replace('"', "")).collect();
+    let in_order = [
+        "backend sees the money in its own wallet",
+        "backend mints a VIP ticket",
+        "backend sends it",
+        "person has it",
+        "wallet shows 1 × VIP Pass",
+        "backend asks for the ticket",
+        "person agrees and shows it",
+        "backend burns it",
+    ];
+    let mut rest = steps.iter();
+    for step in in_order {
+        assert!(rest.any(|shown| shown.starts_with(step)), "{step}: {steps:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_wallets_of_one_key_do_not_run_at_once() {
     let world = World::new().await;

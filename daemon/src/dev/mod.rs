@@ -1,7 +1,10 @@
 //! `--dev`: everything a daemon needs, in this process and on loopback: a relay, a simulated
-//! wallet, a key, a token, and the link to a second wallet for the person who tries it out.
+//! wallet, a mint for tickets, a key, a token, and the link to a second wallet for the person who
+//! tries it out.
 //! Nothing of it is fit for real money.
 
+mod mint;
+mod port;
 mod rates;
 mod relay;
 mod secrets;
@@ -18,6 +21,7 @@ use portal_core::wallet::nwc::{
     Cipher, NwcConnection, NwcService, NwcServiceOptions, NwcUriError, Permission,
 };
 use portal_core::wallet::simulated::{NetworkError, SimulatedNetwork};
+use portal_mint::DevMint;
 use tokio::runtime::Handle;
 
 use self::relay::DevRelay;
@@ -39,6 +43,8 @@ pub struct Dev {
     pub rates: Arc<RateDesk>,
     /// The link to the person's wallet.
     pub person: Secret<String>,
+    /// The mint and the token that mints and burns.
+    pub mint: DevMint,
     relay_server: DevRelay,
     person_service: NwcService,
 }
@@ -46,7 +52,7 @@ pub struct Dev {
 /// Why the world of `--dev` could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// Its folder or its relay's port.
+    /// Its folder or a port.
     #[error("the development files or the development relay cannot be set up")]
     Io(#[from] std::io::Error),
     /// The relay's address.
@@ -58,13 +64,16 @@ pub enum DevError {
     /// The simulated exchange rates.
     #[error("the simulated exchange rates cannot be used")]
     Rates(#[from] PriceError),
+    /// The mint.
+    #[error("the development mint cannot be set up")]
+    Mint(#[from] portal_mint::DevError),
     /// The link to the person's wallet.
     #[error("the link to the simulated wallet cannot be made")]
     Link(#[from] NwcUriError),
 }
 
 impl Dev {
-    /// Starts all of it. Ledgers are kept in the folder.
+    /// Starts all of it. Ledgers and the mint's books are kept in the folder.
     ///
     /// # Errors
     /// When the folder cannot be used or no port is free.
@@ -96,6 +105,7 @@ impl Dev {
         };
         let sources: Vec<portal_core::rates::DynRateSource> = vec![Arc::new(rates::simulated()?)];
         let rates = Arc::new(RateDesk::new(env.clone(), sources, RateOptions::default()));
+        let mint = mint::start(folder, &secrets.token, env.clone()).await?;
         let connect = crate::start::connector(vec![relay.clone()], env.clone());
         let person_service = NwcService::start(
             person,
@@ -106,13 +116,16 @@ impl Dev {
             handle,
         )?;
         let person = person_service.uri_for(&connection).to_text();
-        Ok(Self { relay, wallet, rates, person, relay_server, person_service })
+        Ok(Self { relay, wallet, rates, person, mint, relay_server, person_service })
     }
 
     /// Ends all of it.
     pub async fn shutdown(self) {
-        self.person_service.shutdown().await;
-        self.wallet.shutdown().await;
-        self.relay_server.shutdown().await;
+        let rest = async {
+            self.person_service.shutdown().await;
+            self.wallet.shutdown().await;
+            self.relay_server.shutdown().await;
+        };
+        tokio::join!(self.mint.mint.stop(), rest);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use axum::body::Body;
@@ -13,11 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use nostr_relay_builder::builder::{RateLimit, RelayBuilder};
 use nostr_relay_builder::local::LocalRelay;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::port;
 
 /// The port people expect; another one when it is taken.
 const PORT: u16 = 7777;
@@ -35,11 +37,8 @@ impl DevRelay {
     /// Starts it where it was before in this folder, since URLs and wallet links name it; else at
     /// the usual port; else anywhere.
     pub(super) async fn start(folder: &Path, handle: &Handle) -> io::Result<Self> {
-        let file = folder.join(PORT_FILE);
-        let before = std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok());
-        let listener = bind(before.into_iter().chain([PORT])).await?;
+        let listener = port::listen(&folder.join(PORT_FILE), PORT).await?;
         let address = listener.local_addr()?;
-        std::fs::write(&file, address.port().to_string())?;
         let limits = RateLimit { max_reqs: 10_000, notes_per_minute: u32::MAX };
         let relay = LocalRelay::new(RelayBuilder::default().rate_limit(limits));
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -81,16 +80,6 @@ impl Drop for DevRelay {
     fn drop(&mut self) {
         self.end.cancel();
     }
-}
-
-/// The first of the ports that is free, or any.
-async fn bind(ports: impl Iterator<Item = u16>) -> io::Result<TcpListener> {
-    for port in ports {
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-            return Ok(listener);
-        }
-    }
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
 }
 
 /// Does the HTTP part of one connection; the relay does the rest.

@@ -209,14 +209,15 @@ fn dev_starts_tells_is_healthy_and_ends_on_sigterm() {
             .spawn()
             .expect("it runs"),
     );
-    let mut line = String::new();
-    let out = child.0.stdout.take().expect("piped");
-    BufReader::new(out).read_line(&mut line).expect("a line");
+    // From the beginning: with everything in the log, its pipe is full before the daemon is ready.
     let mut log = child.0.stderr.take().expect("piped");
     let log = std::thread::spawn(move || {
         let mut text = String::new();
         log.read_to_string(&mut text).map(|_| text)
     });
+    let mut line = String::new();
+    let out = child.0.stdout.take().expect("piped");
+    BufReader::new(out).read_line(&mut line).expect("a line");
     let ready: Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(ready["type"], "ready");
     let token = ready["dev"]["auth_token"].as_str().expect("a token");
@@ -244,7 +245,8 @@ fn dev_starts_tells_is_healthy_and_ends_on_sigterm() {
     assert!(!data.exists(), "temporary data is gone");
     let log = log.join().expect("it does not panic").expect("text");
     let secret = link.split("secret=").nth(1).expect("a secret");
-    for secret in [token, secret] {
+    let mint_token = ready["dev"]["mint_token"].as_str().expect("a token");
+    for secret in [token, secret, mint_token] {
         assert!(!log.contains(secret), "a secret in the log");
     }
 }

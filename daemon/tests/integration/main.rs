@@ -5,6 +5,7 @@ mod breez;
 mod cashu;
 mod clients;
 mod config;
+mod dev_mint;
 mod harness;
 mod hostile;
 mod lightning_address;
