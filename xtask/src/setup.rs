@@ -61,6 +61,16 @@ pub fn missing(workspace: &Workspace) -> Vec<&'static Program> {
         .collect()
 }
 
+/// Installs what a build of the daemon needs: the tools of the demo.
+pub fn for_building(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<()> {
+    let packages: Vec<&str> = missing(workspace)
+        .iter()
+        .filter(|program| matches!(program.name, "cc" | "protoc"))
+        .filter_map(|program| program.package)
+        .collect();
+    install(workspace, &packages, output, deadline)
+}
+
 /// Installs everything.
 pub fn everything(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<()> {
     packages(workspace, output, deadline)?;
@@ -77,25 +87,35 @@ fn packages(workspace: &Workspace, output: &Output, deadline: Instant) -> Result
     if workspace.has("mint/Cargo.toml") && !Path::new(OPENSSL).exists() {
         packages.push("libssl-dev");
     }
-    if !packages.is_empty() {
-        if process::ask(Command::new("id").arg("-u"))? != "0" || process::find("apt-get").is_none()
-        {
-            bail!("please run: sudo apt-get install -y {}", packages.join(" "));
-        }
-        let apt = |arguments: &[&str]| {
-            let mut command = workspace.command("apt-get", ".", arguments);
-            command.env("DEBIAN_FRONTEND", "noninteractive");
-            command
-        };
-        process::run(apt(&["update", "-q"]), output, deadline)?;
-        let mut install = apt(&["install", "-q", "-y", "--no-install-recommends"]);
-        install.args(&packages);
-        process::run(install, output, deadline)?;
-    }
+    install(workspace, &packages, output, deadline)?;
     if let Some(program) = missing.iter().find(|program| program.package.is_none()) {
         bail!("{} is missing: install Node.js 20 or newer", program.name);
     }
     Ok(())
+}
+
+/// Installs packages of Debian's, or says the one line to run.
+fn install(
+    workspace: &Workspace,
+    packages: &[&str],
+    output: &Output,
+    deadline: Instant,
+) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if process::ask(Command::new("id").arg("-u"))? != "0" || process::find("apt-get").is_none() {
+        bail!("please run: sudo apt-get install -y {}", packages.join(" "));
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = workspace.command("apt-get", ".", arguments);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    process::run(apt(&["update", "-q"]), output, deadline)?;
+    let mut install = apt(&["install", "-q", "-y", "--no-install-recommends"]);
+    install.args(packages);
+    process::run(install, output, deadline)
 }
 
 /// `cargo-deny`, built once: without optimisation, which costs less than it would save.
