@@ -133,6 +133,13 @@ pub(crate) fn look_after(state: &AppState) {
                     Ok(_) => {}
                     Err(error) => tracing::warn!(%error, "the ticket wallet cannot go on"),
                 }
+                match wallet.settle().await {
+                    Ok(report) if report.refused > 0 => {
+                        tracing::warn!(refused = report.refused, "let in, and worth nothing");
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "admissions cannot be settled"),
+                }
                 match wallet.watch().await {
                     Ok(0) => {}
                     Ok(spent) => tracing::info!(spent, "tickets were used or claimed"),

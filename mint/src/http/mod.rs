@@ -1,5 +1,6 @@
 //! The mint over HTTP: the door, what we answer ourselves, and cdk's router for the rest.
 
+mod bounded;
 mod door;
 mod issue;
 mod quotes;

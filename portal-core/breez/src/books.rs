@@ -15,7 +15,7 @@ use std::time::Duration;
 use portal_core::primitives::{Millisats, Timestamp};
 use portal_core::wallet::PaymentHash;
 
-use crate::api::SdkPayment;
+use crate::api::{SdkPayment, SdkStatus};
 
 const FILE: &str = "portal-invoices";
 /// An invoice that ended this long ago is forgotten.
@@ -111,7 +111,12 @@ impl Books {
         match &payment.lightning {
             Some(lightning) if payment.incoming => {
                 let ids = &mut self.lock().ids;
-                ids.insert(lightning.payment_hash, payment.id.clone()).is_none()
+                let hash = lightning.payment_hash;
+                // Pages come newest first: a try that failed must not hide one that did not.
+                if payment.status == SdkStatus::Failed && ids.contains_key(&hash) {
+                    return false;
+                }
+                ids.insert(hash, payment.id.clone()).is_none()
             }
             Some(_) | None => false,
         }

@@ -182,11 +182,10 @@ impl Inner {
 fn unsent(error: &CallError) -> WalletError {
     match error.meaning() {
         Meaning::Unreachable => not_sent("the wallet's servers cannot be reached"),
-        Meaning::Insufficient
-        | Meaning::NoLeaves
-        | Meaning::Invalid
-        | Meaning::InFlight
-        | Meaning::Unknown => error.harmless(),
+        Meaning::Unknown => not_sent(&error.to_string()),
+        Meaning::Insufficient | Meaning::NoLeaves | Meaning::Invalid | Meaning::InFlight => {
+            error.harmless()
+        }
     }
 }
 

@@ -161,8 +161,8 @@ impl Inner {
     ) -> CashuError {
         let nothing_happened =
             was == std::mem::discriminant(&State::Asked) && matches!(operation.state, State::Asked);
-        let kept =
-            matches!(operation.order, Order::Receive { .. }) && error.outcome() == Outcome::Unknown;
+        let kept = matches!(operation.order, Order::Receive { .. })
+            && error.outcome() != Outcome::Worthless;
         if nothing_happened && !kept && !matches!(error, CashuError::Storage(_)) {
             operation.state = State::Failed { code: error.code() };
             if let Err(error) = self.write(&operation).await {
@@ -310,6 +310,14 @@ impl Inner {
             }
             // The quote is ours; another token may open the door to it.
             (30001 | 30002 | 31001 | 31002, Call::Mint(_)) => Err(CashuError::Unauthorized),
+            // No mint says no without a reason; the quote may be paid, and is not forgotten.
+            (0, Call::Mint(_)) => Err(refusal(code)),
+            // Perhaps somebody between: what was received is not given up for that.
+            (0 | 30001 | 30002 | 31001 | 31002, _)
+                if matches!(operation.order, Order::Receive { .. }) =>
+            {
+                Err(refusal(code))
+            }
             // The keyset was closed meanwhile, or the store is older than the seed's last use of it
             // (a backup): other outputs will do.
             // cdk's mint says 20006 when it mints to outputs that it has signed before.

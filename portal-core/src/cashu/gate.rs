@@ -135,6 +135,54 @@ impl TicketWallet {
         Gate { wallet: self.clone(), event, offline_until: AtomicU64::new(0) }
     }
 
+    /// Burns what gates let in without the mint. What turns out to be worth nothing becomes an
+    /// event.
+    ///
+    /// # Errors
+    /// When the store fails.
+    ///
+    /// # Cancel safety
+    /// Safe to drop and to call again.
+    pub async fn settle(&self) -> Result<GateReport, CashuError> {
+        let mut report = GateReport::default();
+        let mut silent = std::collections::HashSet::new();
+        for row in self.0.store.open_admissions().await? {
+            let admission: Admission = serde_json::from_str(&row.body)
+                .map_err(|_| StorageError::Corrupt { what: "admission" })?;
+            if silent.contains(&admission.mint) {
+                report.waiting += 1;
+                continue;
+            }
+            // The owner of the gate named it; a restart has forgotten that.
+            self.trust(&admission.mint);
+            let expected = Expected {
+                mint: admission.mint.clone(),
+                unit: admission.unit,
+                amount: Some(admission.amount),
+            };
+            let event = match self.burn(&row.id, &admission.token, &expected).await {
+                Ok(_) => {
+                    report.burned += 1;
+                    None
+                }
+                Err(CashuError::Storage(error)) => return Err(error.into()),
+                Err(error) if error.outcome() == Outcome::Worthless => {
+                    report.refused += 1;
+                    Some(refused(&row.id, error.code())?)
+                }
+                Err(error) => {
+                    report.waiting += 1;
+                    if matches!(error, CashuError::Unreachable) {
+                        silent.insert(admission.mint);
+                    }
+                    continue;
+                }
+            };
+            self.0.store.close_admission(&row.id, event, self.0.now()).await?;
+        }
+        Ok(report)
+    }
+
     /// Fetches what a gate needs where there is no network.
     ///
     /// # Errors
@@ -171,7 +219,9 @@ impl Gate {
             return self.let_in(looked, true).await;
         }
         let expected = self.expected();
-        let burning = self.wallet.burn(&looked.admission, token, &expected);
+        // As the admission keeps it: a token has many spellings.
+        let text = looked.token.to_string();
+        let burning = self.wallet.burn(&looked.admission, &text, &expected);
         let outcome = match tokio::time::timeout(PATIENCE, burning).await {
             Ok(outcome) => outcome.map(drop),
             Err(_) => Err(CashuError::Unreachable),
@@ -208,34 +258,7 @@ impl Gate {
     /// # Cancel safety
     /// Safe to drop and to call again.
     pub async fn settle(&self) -> Result<GateReport, CashuError> {
-        let mut report = GateReport::default();
-        let inner = &self.wallet.0;
-        for row in inner.store.open_admissions().await? {
-            let admission: Admission = serde_json::from_str(&row.body)
-                .map_err(|_| StorageError::Corrupt { what: "admission" })?;
-            let expected = Expected {
-                mint: admission.mint,
-                unit: admission.unit,
-                amount: Some(admission.amount),
-            };
-            let event = match self.wallet.burn(&row.id, &admission.token, &expected).await {
-                Ok(_) => {
-                    report.burned += 1;
-                    None
-                }
-                Err(CashuError::Storage(error)) => return Err(error.into()),
-                Err(error) if error.outcome() == Outcome::Worthless => {
-                    report.refused += 1;
-                    Some(refused(&row.id, error.code())?)
-                }
-                Err(_) => {
-                    report.waiting += 1;
-                    continue;
-                }
-            };
-            inner.store.close_admission(&row.id, event, inner.now()).await?;
-        }
-        Ok(report)
+        self.wallet.settle().await
     }
 
     fn expected(&self) -> Expected {
@@ -293,14 +316,14 @@ impl Gate {
             .iter()
             .zip(&holders)
             .all(|(proof, holder)| proof.dleq.is_some() && self.allows(proof, holder));
-        let admission = admission_of(&names);
+        let admission = admission_of(&names, &token.to_string());
         Ok(Ok(Looked { token, names, admission, good_offline }))
     }
 
     fn allows(&self, proof: &Proof, holder: &Holder) -> bool {
         match self.event.offline {
             OfflineRule::Nothing => false,
-            OfflineRule::LockedToUs => matches!(holder, Holder::Us { all: false }),
+            OfflineRule::LockedToUs => self.wallet.0.ring.only_us(proof, self.wallet.0.now()),
             OfflineRule::Signed => {
                 matches!(holder, Holder::Us { all: false })
                     || *holder == Holder::Anyone && is_locked(proof)
@@ -361,14 +384,15 @@ impl std::fmt::Debug for Gate {
     }
 }
 
-/// The same proofs are the same admission, in whatever order they are shown.
-fn admission_of(names: &[Y]) -> String {
+/// The name of an admission, and of its burning. That proofs go in once is held by their names.
+fn admission_of(names: &[Y], text: &str) -> String {
     let mut sorted = names.to_vec();
     sorted.sort_unstable();
     let mut hasher = Sha256::new();
     for name in &sorted {
         hasher.update(name);
     }
+    hasher.update(text.as_bytes());
     format!("gate:{}", hex::encode(hasher.finalize()))
 }
 

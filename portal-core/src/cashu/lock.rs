@@ -134,6 +134,16 @@ impl KeyRing {
         Holder::Other
     }
 
+    /// Whether nobody but us can have spent a proof until now: no other key, and no end of the
+    /// lock that has passed.
+    pub(super) fn only_us(&self, proof: &Proof, now: u64) -> bool {
+        self.holder(proof, now) == (Holder::Us { all: false })
+            && read(proof).is_some_and(|lock| {
+                self.all_of(&lock.primary).len() == lock.primary.len()
+                    && lock.locktime.is_none_or(|locktime| locktime >= now)
+            })
+    }
+
     /// Signs a proof with every key of ours that its lock names.
     pub(super) fn sign(&self, proof: &mut Proof) -> Result<(), CashuError> {
         let Some(lock) = read(proof) else { return Ok(()) };

@@ -101,7 +101,7 @@ impl Inner {
         let keysets = self.keysets(&operation.mint, Need { ids: &ids, ..Need::default() }).await?;
         let proofs = token.proofs(&keysets)?;
         let now = self.now();
-        let ours = |proof| self.ring.holder(proof, now) == Holder::Us { all: false };
+        let ours = |proof| self.ring.only_us(proof, now);
         if !proofs.iter().all(|proof| ours(proof) && proof.dleq.is_some()) {
             return Ok(false);
         }

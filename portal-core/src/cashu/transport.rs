@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::{CashuError, MintAddress};
 use crate::primitives::{Secret, Timestamp};
-use crate::relay::AddressPolicy;
+use crate::relay::{AddressError, AddressPolicy};
 
 /// The largest answer: a thousand signatures with their proofs take half of it.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
@@ -129,7 +129,11 @@ impl Transport {
             .no_proxy();
         if policy == AddressPolicy::PublicOnly {
             let (host, port) = mint.host_and_port();
-            let addresses = policy.resolve(&host, port).await.map_err(CashuError::ForbiddenMint)?;
+            let addresses = policy.resolve(&host, port).await.map_err(|error| match error {
+                // No network, most of the time: nothing is known of the mint.
+                AddressError::Unresolvable => CashuError::Unreachable,
+                error => CashuError::ForbiddenMint(error),
+            })?;
             builder = builder.resolve_to_addrs(&host, &addresses);
         }
         builder.build().map_err(|_| CashuError::Unreachable)

@@ -111,10 +111,15 @@ impl Payer {
                 tracing::warn!(%error, "payments of subscriptions cannot be looked at yet");
                 pause = STORE_AGAIN;
             }
-            tokio::select! {
-                () = moved => {}
-                Some(stream) = finished.recv() => drop(busy.remove(&stream)),
-                () = tokio::time::sleep(pause) => {}
+            let nap = tokio::time::sleep(pause);
+            tokio::pin!(nap);
+            loop {
+                tokio::select! {
+                    () = moved.as_mut() => break,
+                    () = nap.as_mut() => break,
+                    // No reason to look at once: what is not known yet has to rest.
+                    Some(stream) = finished.recv() => drop(busy.remove(&stream)),
+                }
             }
         }
     }

@@ -77,11 +77,12 @@ pub fn start(
 async fn pay_out(payer: &Payer, invoice: &str, since: Timestamp) -> PaidOut {
     let request = PayRequest::new(invoice);
     let mut pause = FIRST_PAUSE;
+    // Once: from the first attempt on the row is our own, and the clock may have gone back.
+    if was_paid_before(payer, invoice, since).await {
+        let reason = "the invoice was paid before".to_owned();
+        return PaidOut::NotPaid { code: ErrorCode::InvalidInvoice, reason };
+    }
     loop {
-        if was_paid_before(payer, invoice, since).await {
-            let reason = "the invoice was paid before".to_owned();
-            return PaidOut::NotPaid { code: ErrorCode::InvalidInvoice, reason };
-        }
         match payer.pay(&request).await {
             Ok(paid) => return PaidOut::Settled { preimage: paid.preimage, fee: paid.fee },
             // Not known, or nothing was sent and it can be tried until the invoice ends.
@@ -101,10 +102,11 @@ async fn pay_out(payer: &Payer, invoice: &str, since: Timestamp) -> PaidOut {
     }
 }
 
-/// Whether the journal has this invoice from a time when nobody had asked for it. A store that
-/// cannot be read now does not pay either.
+/// Whether the journal has this invoice from a time when nobody had asked for it. One that is
+/// still under way proves nothing: it may be ours, from before a restart. A store that cannot be
+/// read now does not pay either.
 async fn was_paid_before(payer: &Payer, invoice: &str, since: Timestamp) -> bool {
     let Ok(read) = Bolt11::parse(invoice) else { return false };
     let row = payer.record(read.payment_hash.0).await;
-    row.is_ok_and(|row| row.is_some_and(|row| row.at < since))
+    row.is_ok_and(|row| row.is_some_and(|row| row.at < since && !row.is_pending()))
 }

@@ -91,7 +91,8 @@ pub fn start(
     let listener = watch.clone();
     let stop = tasks.clone();
     // Before the task runs: what the wallet says from now on is not missed.
-    let mut events = listener.wallet.events();
+    // Fused: a wallet may be shut down before the node.
+    let mut events = listener.wallet.events().fuse();
     tasks.spawn_vital(async move {
         loop {
             tokio::select! {

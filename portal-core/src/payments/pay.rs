@@ -526,6 +526,8 @@ fn is_certain_no(error: &WalletError) -> bool {
                 | "UNAUTHORIZED"
                 | "RATE_LIMITED"
                 | "NOT_IMPLEMENTED"
+                | "NOT_SENT"
+                | "NO_MATCHING_LEAVES"
                 | crate::wallet::FEE_TOO_HIGH
         ),
         // A wallet that is being shut down may have handed it on before.

@@ -384,6 +384,10 @@ fn check_brought(
     if invoice.is_expired_at(now) {
         return bad("it has expired");
     }
+    if invoice.amount.is_none() {
+        // A millisatoshi would be as good as all of it.
+        return bad("it leaves the amount to whoever pays");
+    }
     if let (Currency::Millisats, Some(amount)) = (&request.currency, invoice.amount) {
         // Wallets of whole satoshi round.
         if amount.as_u64().abs_diff(request.amount) >= 1000 {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::call::bounded;
+use super::call::{Beside, bounded};
 use super::logins::json;
 use super::payments::{Payments, in_time};
 use super::{Call, Opened, Recipient};
@@ -18,7 +18,7 @@ use crate::primitives::{Millisats, RequestId, StreamId, Timestamp};
 use crate::protocol::Currency;
 use crate::protocol::invoice::InvoiceRequest;
 use crate::protocol::payment::PaymentRequest;
-use crate::storage::{ReceivedRecord, RefundRecord};
+use crate::storage::{ReceivedRecord, RefundRecord, Write};
 use crate::wallet::bolt11::Bolt11;
 
 /// How long a person has to give an invoice, unless the call says otherwise: nobody waits at a till
@@ -60,8 +60,20 @@ impl Payments<'_> {
             bounded(description, "the description", 1024)?;
         }
         // From counting what is left until this one counts.
-        let _one = node.claims().exclusive(&format!("refund/{}", new.payment)).await;
-        call.open(node, || async {
+        let came = node.store().received(new.payment).await?;
+        // One payment may have ended several requests for the same invoice: it is given back by way
+        // of one of them.
+        let paid_by =
+            came.map_or_else(|| new.payment.to_string(), |it| hex::encode(it.payment_hash));
+        let name = format!("refund/{paid_by}");
+        let _one = node.claims().exclusive(&name).await;
+        let mine = new.payment.to_string().into_bytes();
+        if node.store().setting(&name).await?.is_some_and(|other| other != mine) {
+            let reason = "the same money is given back by way of another request";
+            return Err(Error::NotRefundable { reason });
+        }
+        let writes = vec![Write::PutSetting { name, value: mine }];
+        call.open_beside(node, Beside { stream: None, writes }, || async {
             let none = Error::NotRefundable { reason: "no money has come on that stream" };
             let came = node.store().received(new.payment).await?.ok_or(none)?;
             let (invoice, paid) = paid(&came)?;

@@ -18,8 +18,11 @@ use crate::protocol::ticket::{CashuDirect, CashuRequest};
 
 /// A token is worth something: relays get a day to take it.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
-/// The longest token that fits a message.
-const MAX_TOKEN: usize = 60_000;
+/// The longest token that fits a message: sealed and padded (in steps of 8 KiB) it must still be an
+/// event of at most 64 KiB, or its recipient does not read it.
+const MAX_TOKEN: usize = 40_000;
+#[cfg(feature = "cashu")]
+const _: () = assert!(MAX_TOKEN == crate::cashu::MOST_MESSAGE_BYTES);
 
 /// Tickets.
 #[derive(Clone, Copy)]

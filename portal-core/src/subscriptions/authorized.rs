@@ -190,6 +190,10 @@ impl Authorization {
             return Err(Doubt::OtherService);
         }
         if let Some(reserved) = self.reserved_for(&demand.payment_hash) {
+            // Another request with the same hash may carry an invoice over any amount.
+            if reserved.request != demand.request {
+                return Err(Doubt::Unsettled);
+            }
             return Ok(reserved.period);
         }
         if self.closed.is_some() {
@@ -427,6 +431,15 @@ mod tests {
         assert_eq!(take(&mut it, 2, late), Ok(at(99 * DAY)));
         assert_eq!(take(&mut it, 3, late), Ok(at(100 * DAY)));
         assert_eq!(take(&mut it, 4, late), Err(Doubt::TooEarly));
+    }
+
+    #[test]
+    fn another_request_with_the_hash_of_a_reserved_one_asks_the_person() {
+        let mut it = allowed("Millisats");
+        let period = it.judge(&demand(1), at(0)).expect("due");
+        assert!(it.reserve(&demand(1), period));
+        let other = Demand { request: demand(2).request, invoice: Millisats::new(9), ..demand(1) };
+        assert_eq!(it.judge(&other, at(0)), Err(Doubt::Unsettled));
     }
 
     #[test]

@@ -346,7 +346,9 @@ impl Subscription {
             .ok()
             .and_then(|attempt| self.policy.ladder.get(attempt))
             .filter(|_| cause != ChargeFailure::Unknown);
-        let after = |seconds: u64| Timestamp::from_secs(now.as_secs().saturating_add(seconds));
+        // From when the period was due, if the clock has gone back before that.
+        let from = self.due.map_or(now, |due| due.max(now));
+        let after = |seconds: u64| Timestamp::from_secs(from.as_secs().saturating_add(seconds));
         let retry_at = wait.copied().map(after);
         let mut change = Change::of(SubscriptionUpdate::ChargeFailed {
             period: charge.period,
@@ -389,7 +391,9 @@ impl Subscription {
         let was_paused = std::mem::take(&mut self.paused);
         match self.phase {
             Phase::PastDue { .. } | Phase::Retrying { .. } => {
-                self.phase = Phase::Retrying { at: now };
+                // Not before the period was due, though the clock may have gone back since.
+                let at = self.due.map_or(now, |due| due.max(now));
+                self.phase = Phase::Retrying { at };
             }
             Phase::Active if was_paused && self.due.is_some_and(|due| due < now) => {
                 let next = self.terms.calendar.next_from(now);

@@ -452,9 +452,15 @@ impl LightningWallet for NwcWallet {
         let limit = query.limit.min(PAGE * MAX_PAGES);
         let (mut payments, mut offset) = (Vec::<WalletPayment>::new(), query.offset);
         let mut told = HashSet::new();
-        let end = query.offset.saturating_add(limit);
+        let end = query.offset.saturating_add(PAGE * MAX_PAGES);
         while offset < end {
-            let wanted = PAGE.min(end - offset);
+            // What is left out below must not make this list look like the last page.
+            let left = limit.saturating_sub(u32::try_from(payments.len()).unwrap_or(limit));
+            let wanted = PAGE.min(left).min(end - offset);
+            if wanted == 0 {
+                break;
+            }
+            let known = told.len();
             let mut page = self.page(&query, offset, wanted).await?;
             page.truncate(wanted as usize);
             // Only an empty page is the last one: some wallets give less than they were asked for.
@@ -463,11 +469,15 @@ impl LightningWallet for NwcWallet {
             payments.extend(
                 page.iter()
                     .filter_map(|words| books::read(words, None, self.link.now()).ok())
-                    .filter(|payment| payment.created_at >= query.since)
-                    .filter(|payment| query.direction.is_none_or(|only| only == payment.direction))
                     // What settles between two pages moves the rest on: the next page repeats it.
-                    .filter(|payment| told.insert((payment.payment_hash, payment.direction))),
+                    .filter(|payment| told.insert((payment.payment_hash, payment.direction)))
+                    .filter(|payment| payment.created_at >= query.since)
+                    .filter(|payment| query.direction.is_none_or(|only| only == payment.direction)),
             );
+            // A wallet that does not know offsets says the same again.
+            if told.len() == known {
+                break;
+            }
         }
         Ok(payments)
     }
