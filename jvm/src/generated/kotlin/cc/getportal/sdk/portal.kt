@@ -7601,6 +7601,18 @@ enum class ErrorCode {
      */
     WALLET_UNSUPPORTED,
     /**
+     * The fees would be more than is allowed, or the wallet cannot keep them within it.
+     */
+    FEE_TOO_HIGH,
+    /**
+     * A limit on spending is reached; it opens again with time.
+     */
+    SPENDING_LIMIT,
+    /**
+     * The payment was not paid, or there is less left of it than would be given back.
+     */
+    NOT_REFUNDABLE,
+    /**
      * No source quotes the currency.
      */
     RATE_UNAVAILABLE,
@@ -7608,6 +7620,50 @@ enum class ErrorCode {
      * The host behind an LNURL or a Lightning address does not answer, or not by the rules.
      */
     RECIPIENT_FAILED,
+    /**
+     * The token is of another mint or unit, or worth something else, than was asked for.
+     */
+    WRONG_TICKET,
+    /**
+     * The token is spent.
+     */
+    TICKET_SPENT,
+    /**
+     * The mint is still busy with the token, or its answer was lost; ask again.
+     */
+    TICKET_PENDING,
+    /**
+     * The token is locked to another key.
+     */
+    TICKET_LOCKED,
+    /**
+     * The token has expired.
+     */
+    TICKET_EXPIRED,
+    /**
+     * Tickets of this unit cannot be passed on.
+     */
+    NOT_TRANSFERABLE,
+    /**
+     * The mint cannot be reached.
+     */
+    MINT_UNREACHABLE,
+    /**
+     * The mint refuses.
+     */
+    MINT_REFUSED,
+    /**
+     * The mint's answer is not what its keys or the protocol allow.
+     */
+    MINT_MISBEHAVED,
+    /**
+     * The mint wants another token to let us in.
+     */
+    MINT_UNAUTHORIZED,
+    /**
+     * The mint does not have this unit, or does not offer this.
+     */
+    MINT_UNSUPPORTED,
     /**
      * The key is encrypted and the password is missing or wrong.
      */
