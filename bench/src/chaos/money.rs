@@ -188,7 +188,9 @@ async fn pay(
     let mut seen = HashSet::new();
     while let Some(asked) = asks.recv().await {
         let invoice = Bolt11::parse(&asked.invoice)?;
-        let amount = invoice.amount.unwrap_or_default().as_u64();
+        let Some(amount) = invoice.amount.map(Millisats::as_u64) else {
+            anyhow::bail!("an invoice of ours has no amount");
+        };
         let mood = mood::of(amount);
         lock(&book.heard).insert(amount);
         if mood.pays == Pays::Never || !seen.insert(invoice.payment_hash) {
@@ -425,7 +427,7 @@ impl Book {
         let mut slow = 0;
         for (hash, paid) in paid.iter() {
             let Some(moved) = moved.get(hash) else { continue };
-            let from = reachable_since(*moved, outages);
+            let from = reachable_since(*moved, paid.at, outages);
             let wait = paid.at.saturating_duration_since(from);
             slow += u64::from(wait > TARGET);
             waits.add(wait);
@@ -442,10 +444,11 @@ impl Book {
     }
 }
 
-/// From when on the wallet could be reached for as long as `paid` may take.
-fn reachable_since(moved: Instant, outages: &[(Instant, Instant)]) -> Instant {
+/// From when on the wallet could be reached for as long as `paid` may take. An outage that began
+/// when it had been told was in nobody's way.
+fn reachable_since(moved: Instant, told: Instant, outages: &[(Instant, Instant)]) -> Instant {
     outages.iter().fold(moved, |since, (left, back)| {
-        let in_the_way = *left < since + TARGET && *back > since;
+        let in_the_way = *left < (since + TARGET).min(told) && *back > since;
         if in_the_way { *back } else { since }
     })
 }

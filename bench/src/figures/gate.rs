@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use portal_core::cashu::{
     Event, Give, Lock, MintAddress, NewMint, NewSend, OfflineRule, Purpose, TicketWallet,
     TicketWalletOptions, Unit, Verdict,
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
                 give: Some(Give { lock: Some(lock), memo: None }),
             };
             let minted = door.mint(name, new).await?;
-            let token = minted.token.unwrap_or_default();
+            let token = minted.token.context("the mint gave no ticket")?;
             phone.receive(name, &token).await?;
             let event = Event {
                 mint: address.clone(),
