@@ -466,9 +466,11 @@ mod tests {
         let start = Instant::now();
         let at = |secs| start + Duration::from_secs(secs);
         let outages = [(at(10), at(12)), (at(14), at(15)), (at(100), at(110))];
-        assert_eq!(reachable_since(at(2), &outages), at(2), "there was time before");
-        assert_eq!(reachable_since(at(7), &outages), at(15), "and then the next one");
-        assert_eq!(reachable_since(at(11), &outages), at(15));
-        assert_eq!(reachable_since(at(20), &outages), at(20));
+        let told = at(200);
+        assert_eq!(reachable_since(at(2), told, &outages), at(2), "there was time before");
+        assert_eq!(reachable_since(at(7), told, &outages), at(15), "and then the next one");
+        assert_eq!(reachable_since(at(11), told, &outages), at(15));
+        assert_eq!(reachable_since(at(20), told, &outages), at(20));
+        assert_eq!(reachable_since(at(7), at(9), &outages), at(7), "told before it began");
     }
 }
