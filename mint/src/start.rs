@@ -404,7 +404,8 @@ async fn resume(mint: &CdkMint, lightning: &LightningBackend) -> Result<(), Star
         if let (MeltQuoteState::Pending, Some(PaymentIdentifier::PaymentHash(hash))) =
             (quote.state, &quote.request_lookup_id)
         {
-            lightning.resume(*hash, quote.id.clone());
+            let reserve = quote.fee_reserve().value();
+            lightning.resume(*hash, quote.id.clone(), &quote.request.to_string(), reserve);
         }
     }
     Ok(())

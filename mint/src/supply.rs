@@ -11,6 +11,8 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cdk::mint::MintQuote;
 use cdk_common::QuoteId;
@@ -34,6 +36,27 @@ struct Book {
     paid_is_sold: bool,
     sold: u64,
     promised: HashMap<QuoteId, Promise>,
+    /// What quotes are for that are being made.
+    making: Arc<AtomicU64>,
+}
+
+/// The place of a quote that is being made; free again when it is dropped.
+struct Making {
+    amount: u64,
+    all: Arc<AtomicU64>,
+}
+
+impl Making {
+    fn of(amount: u64, all: &Arc<AtomicU64>) -> Self {
+        all.fetch_add(amount, Ordering::SeqCst);
+        Self { amount, all: Arc::clone(all) }
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.amount, Ordering::SeqCst);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -71,7 +94,13 @@ impl Supply {
             .filter_map(|(name, unit)| {
                 let paid_is_sold = unit.backing == Backing::Lightning;
                 let cap = unit.max_supply?;
-                let book = Book { cap, paid_is_sold, sold: 0, promised: HashMap::new() };
+                let book = Book {
+                    cap,
+                    paid_is_sold,
+                    sold: 0,
+                    promised: HashMap::new(),
+                    making: Arc::default(),
+                };
                 Some((name.clone(), book))
             })
             .collect();
@@ -107,9 +136,15 @@ impl Supply {
         make: impl Future<Output = Result<(T, QuoteId, u64), E>>,
     ) -> Result<T, E> {
         let Some(book) = self.books.get(unit) else { return make.await.map(|(made, ..)| made) };
-        let mut book = book.lock().await;
-        book.fit(amount, now, database).await?;
+        // Making may ask a wallet that is slow: the books stay open to others meanwhile.
+        let making = {
+            let mut book = book.lock().await;
+            book.fit(amount, now, database).await?;
+            Making::of(amount, &book.making)
+        };
         let (made, id, until) = make.await?;
+        let mut book = book.lock().await;
+        drop(making);
         book.promised.insert(id, Promise { amount, until });
         Ok(made)
     }
@@ -126,12 +161,17 @@ impl Supply {
     ) -> Result<(), SupplyError> {
         let Some(book) = self.books.get(&quote.unit.to_string()) else { return Ok(()) };
         let mut book = book.lock().await;
-        if book.promised.contains_key(&quote.id) || book.is_sold(quote) {
+        if book.is_sold(quote) {
+            return Ok(());
+        }
+        // While it is being issued nobody else may be given its place.
+        let until = now.saturating_add(GRACE);
+        if let Some(promise) = book.promised.get_mut(&quote.id) {
+            promise.until = promise.until.max(until);
             return Ok(());
         }
         let amount = worth(quote);
         book.fit(amount, now, database).await?;
-        let until = now.saturating_add(GRACE);
         book.promised.insert(quote.id.clone(), Promise { amount, until });
         Ok(())
     }
@@ -168,7 +208,8 @@ impl Book {
     fn left(&self) -> u64 {
         let promised: u64 =
             self.promised.values().fold(0, |sum, one| sum.saturating_add(one.amount));
-        self.cap.saturating_sub(self.sold).saturating_sub(promised)
+        let making = self.making.load(Ordering::SeqCst);
+        self.cap.saturating_sub(self.sold).saturating_sub(promised).saturating_sub(making)
     }
 
     /// Fails unless so many are left, once promises past their end are settled.
@@ -212,8 +253,6 @@ fn worth(quote: &MintQuote) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use cdk::nuts::PaymentMethod;
     use cdk_common::Amount;
     use cdk_common::payment::PaymentIdentifier;
@@ -304,6 +343,41 @@ mod tests {
         supply.confirm(&small, after, &database).await.expect("there is a place for one");
         let refused = promise(&supply, &database, 1, after).await.err();
         assert_eq!(refused, Some(SupplyError::SoldOut { left: 0 }), "which is taken now");
+    }
+
+    #[tokio::test]
+    async fn a_wallet_that_is_slow_holds_a_place_and_nobody_up() {
+        let database = database().await;
+        let supply = Supply::open(&units(Backing::Lightning, 3), &database, NOW).await.expect("ok");
+        let never = async {
+            std::future::pending::<()>().await;
+            Ok(((), QuoteId::new(), NOW))
+        };
+        let mut slow = Box::pin(supply.promise::<(), SupplyError>("vip", 2, NOW, &database, never));
+        assert!(futures_util::poll!(slow.as_mut()).is_pending());
+        while supply.books["vip"].lock().await.left() != 1 {
+            assert!(futures_util::poll!(slow.as_mut()).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let refused = promise(&supply, &database, 2, NOW).await.err();
+        assert_eq!(refused, Some(SupplyError::SoldOut { left: 1 }), "its place is held");
+        promise(&supply, &database, 1, NOW).await.expect("others are served");
+        drop(slow);
+        promise(&supply, &database, 2, NOW).await.expect("free when it was given up");
+    }
+
+    #[tokio::test]
+    async fn a_quote_keeps_its_place_while_it_is_issued_at_its_end() {
+        let database = database().await;
+        let supply = Supply::open(&units(Backing::Tickets, 2), &database, NOW).await.expect("open");
+        let late = promise(&supply, &database, 2, NOW).await.expect("two are left");
+        let end = NOW + 60 + GRACE;
+        supply.confirm(&late, end - 1, &database).await.expect("still its own");
+        let refused = promise(&supply, &database, 1, end).await.err();
+        assert_eq!(refused, Some(SupplyError::SoldOut { left: 0 }));
+        supply.issued(&late).await;
+        let refused = promise(&supply, &database, 1, end + 2 * GRACE).await.err();
+        assert_eq!(refused, Some(SupplyError::SoldOut { left: 0 }), "sold");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! A name that anybody can pay to, and somebody who does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::bech32::{Bech32, Hrp, encode};
 use portal_core::env::Env;
@@ -65,6 +66,27 @@ async fn the_name_is_paid_once_for_each_key_and_the_host_can_be_asked() {
     assert_ne!(payments.pay_to(to(21_000, "b")).await.expect("a second one"), one);
     payer.shutdown().await;
     daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_leaves_the_amount_open_is_paid_what_is_given() {
+    let world = World::new().await;
+    let payer = payer(&world).await;
+    let open = world.merchant.make_amountless_invoice(None, Duration::from_secs(300));
+    let text = open.expect("made").bolt11;
+    let to = |msat: Option<u64>| PayTo {
+        text: text.clone(),
+        amount: msat.map(Millisats::new),
+        comment: None,
+        key: None,
+    };
+    let before = world.merchant.balance().await.expect("told").amount.as_u64();
+    let without = payer.payments().pay_to(to(None)).await.expect_err("how much?");
+    assert_eq!(without.code().word(), "invalid_amount");
+    payer.payments().pay_to(to(Some(7_000))).await.expect("paid");
+    let after = world.merchant.balance().await.expect("told").amount.as_u64();
+    assert_eq!(after - before, 7_000);
+    payer.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

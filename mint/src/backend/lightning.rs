@@ -11,6 +11,7 @@
 //!                not known ─▶ pay ─┬ settled ────▶ paid, when the preimage fits
 //!                                  ├ refused ────▶ failed
 //!                                  └ anything else ▶ pending
+//! looked up:     not known ─▶ pending; failed once its invoice has been over for an hour
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -40,6 +41,10 @@ use super::refused;
 
 /// How long a payment may take before it is looked at again later.
 const PAY_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long after the end of its invoice a payment that the wallet does not know is held for
+/// possible.
+const CERTAIN_AFTER: Duration = Duration::from_secs(3600);
 
 /// How far back a wallet is asked for what was missed while it could not be reached.
 const MISSED: Duration = Duration::from_secs(3600);
@@ -77,8 +82,28 @@ pub struct LightningBackend {
 struct Melts {
     /// Hashes that a call to the wallet is at work on.
     at_work: Mutex<HashSet<PaymentHash>>,
-    /// The quote of each, for what the wallet tells later.
-    quotes: Mutex<HashMap<PaymentHash, QuoteId>>,
+    /// Each of them, for what the wallet tells later.
+    open: Mutex<HashMap<PaymentHash, Attempt>>,
+}
+
+/// A payment without a known end.
+#[derive(Clone)]
+struct Attempt {
+    quote: QuoteId,
+    /// When it was handed over last, as far as this process knows.
+    at: Timestamp,
+    invoice_ends: Timestamp,
+    /// What was kept back for the route.
+    max_fee: Option<Millisats>,
+}
+
+impl Attempt {
+    /// Whether a payment that the wallet does not know will never be sent: its invoice has been
+    /// over for an hour, and it was handed over longer ago than that.
+    fn can_no_longer_leave(&self, now: Timestamp) -> bool {
+        let long_ago = now.saturating_sub(CERTAIN_AFTER);
+        self.invoice_ends < long_ago && self.at < long_ago
+    }
 }
 
 impl LightningBackend {
@@ -89,21 +114,26 @@ impl LightningBackend {
     }
 
     /// Remembers a payment that was under way when the mint was stopped.
-    pub fn resume(&self, hash: [u8; 32], quote: QuoteId) {
-        self.melts.remember(PaymentHash(hash), quote);
+    pub fn resume(&self, hash: [u8; 32], quote: QuoteId, invoice: &str, reserve_sat: u64) {
+        // One that cannot be read could not have been sent; its end is never assumed either way.
+        let invoice_ends =
+            Bolt11::parse(invoice).map_or(Timestamp::from_secs(u64::MAX), |read| read.expires_at);
+        let max_fee = Millisats::from_sats(reserve_sat);
+        let attempt = Attempt { quote, at: self.env.now(), invoice_ends, max_fee };
+        self.melts.remember(PaymentHash(hash), attempt);
     }
 
     /// Quotes whose payment has no known end yet.
     #[must_use]
     pub fn unsettled(&self) -> Vec<QuoteId> {
-        let quotes = self.melts.quotes.lock().unwrap_or_else(PoisonError::into_inner);
-        quotes.values().cloned().collect()
+        let open = self.melts.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().map(|attempt| attempt.quote.clone()).collect()
     }
 
     /// A quote whose end is known and written.
     pub fn settled(&self, quote: &QuoteId) {
-        let mut quotes = self.melts.quotes.lock().unwrap_or_else(PoisonError::into_inner);
-        quotes.retain(|_, known| known != quote);
+        let mut open = self.melts.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, attempt| attempt.quote != *quote);
     }
 
     async fn outgoing(&self, hash: PaymentHash) -> Result<Option<WalletPayment>, WalletError> {
@@ -117,10 +147,18 @@ impl LightningBackend {
         let Some(_at_work) = self.melts.begin(read.payment_hash) else {
             return Ok(Outcome::Pending);
         };
-        self.melts.remember(read.payment_hash, options.quote_id.clone());
+        let max_fee =
+            options.max_fee_amount.as_ref().and_then(|fee| Millisats::from_sats(fee.value()));
+        let attempt = Attempt {
+            quote: options.quote_id.clone(),
+            at: self.env.now(),
+            invoice_ends: read.expires_at,
+            max_fee,
+        };
+        self.melts.remember(read.payment_hash, attempt);
         match self.outgoing(read.payment_hash).await {
             Ok(None) => {}
-            Ok(Some(payment)) => match Outcome::of(&payment) {
+            Ok(Some(payment)) => match Outcome::of(&payment, max_fee) {
                 // An attempt of before failed for good; this is another one.
                 Outcome::Failed => {}
                 known => return Ok(known),
@@ -131,8 +169,6 @@ impl LightningBackend {
                 return Ok(Outcome::Failed);
             }
         }
-        let max_fee =
-            options.max_fee_amount.as_ref().and_then(|fee| Millisats::from_sats(fee.value()));
         let request = PayInvoice {
             bolt11: read.text,
             payment_hash: read.payment_hash,
@@ -144,7 +180,7 @@ impl LightningBackend {
             Ok(PayOutcome::Settled { preimage, fee })
                 if Sha256::digest(preimage).as_slice() == read.payment_hash.0 =>
             {
-                Outcome::Settled { amount, fee, preimage: Some(preimage) }
+                Outcome::Settled { amount, fee: within(fee, max_fee), preimage: Some(preimage) }
             }
             Ok(PayOutcome::Settled { .. }) => {
                 tracing::error!("the wallet named a preimage that is not the invoice's");
@@ -161,6 +197,18 @@ impl LightningBackend {
     }
 }
 
+/// What the melter bears of the fee. A wallet that cannot be held to a bound may pay more than
+/// was kept back: the rest is the mint's loss, which nobody else can be charged.
+fn within(fee: Millisats, most: Option<Millisats>) -> Millisats {
+    match most {
+        Some(most) if fee > most => {
+            tracing::error!(%fee, %most, "a payment cost more than was kept back for its route");
+            most
+        }
+        Some(_) | None => fee,
+    }
+}
+
 /// Where a payment stands, as far as it is certain.
 enum Outcome {
     Settled { amount: Millisats, fee: Millisats, preimage: Option<[u8; 32]> },
@@ -170,12 +218,13 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn of(payment: &WalletPayment) -> Self {
+    fn of(payment: &WalletPayment, max_fee: Option<Millisats>) -> Self {
         match payment.state {
             PaymentState::Pending => Self::Pending,
             PaymentState::Failed => Self::Failed,
             PaymentState::Settled { preimage, .. } => {
-                Self::Settled { amount: payment.amount, fee: payment.fee, preimage }
+                let fee = within(payment.fee, max_fee);
+                Self::Settled { amount: payment.amount, fee, preimage }
             }
         }
     }
@@ -202,12 +251,12 @@ impl Outcome {
 }
 
 impl Melts {
-    fn remember(&self, hash: PaymentHash, quote: QuoteId) {
-        self.quotes.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, quote);
+    fn remember(&self, hash: PaymentHash, attempt: Attempt) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, attempt);
     }
 
-    fn quote(&self, hash: PaymentHash) -> Option<QuoteId> {
-        self.quotes.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+    fn attempt(&self, hash: PaymentHash) -> Option<Attempt> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
     }
 
     /// `None` when this hash is being paid at this moment.
@@ -418,10 +467,16 @@ impl MintPayment for LightningBackend {
             return Err(Error::UnknownPaymentState);
         };
         let hash = PaymentHash(*hash);
+        let attempt = self.melts.attempt(hash);
         let outcome = match self.outgoing(hash).await {
-            Ok(Some(payment)) => Outcome::of(&payment),
-            // A wallet that has not heard of a payment may hear of it yet.
-            Ok(None) | Err(_) => Outcome::Unknown,
+            Ok(Some(payment)) => Outcome::of(&payment, attempt.and_then(|it| it.max_fee)),
+            // A wallet that has not heard of a payment may hear of it yet, unless nobody could
+            // send it any more.
+            Ok(None) => match attempt {
+                Some(attempt) if attempt.can_no_longer_leave(self.env.now()) => Outcome::Failed,
+                _ => Outcome::Unknown,
+            },
+            Err(_) => Outcome::Unknown,
         };
         Ok(outcome.response(hash))
     }
@@ -433,9 +488,9 @@ fn told(payment: &WalletPayment, melts: &Melts) -> Option<Event> {
         Direction::Incoming => received(payment).map(Event::PaymentReceived),
         Direction::Outgoing => {
             let settled = matches!(payment.state, PaymentState::Settled { .. });
-            let quote_id = melts.quote(payment.payment_hash).filter(|_| settled)?;
-            let details = Outcome::of(payment).response(payment.payment_hash);
-            Some(Event::PaymentSuccessful { quote_id, details })
+            let attempt = melts.attempt(payment.payment_hash).filter(|_| settled)?;
+            let details = Outcome::of(payment, attempt.max_fee).response(payment.payment_hash);
+            Some(Event::PaymentSuccessful { quote_id: attempt.quote, details })
         }
     }
 }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -34,6 +35,9 @@ use crate::units::Units;
 
 /// The largest body; a request with a thousand proofs has half of it.
 const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(15);
 
 /// What requests work with.
 pub struct Shared {
@@ -178,8 +182,10 @@ async fn body(request: Request, limit: usize) -> Result<Bytes, Refusal> {
 /// Takes the body out of a request, so that it can be read and the request handed on.
 async fn read(request: Request) -> Result<(axum::http::request::Parts, Bytes), Refusal> {
     let (parts, content) = request.into_parts();
-    let content =
-        axum::body::to_bytes(content, MAX_BODY).await.map_err(|_| Refusal::too_large())?;
+    let content = tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(content, MAX_BODY))
+        .await
+        .map_err(|_| Refusal::too_slow())?
+        .map_err(|_| Refusal::too_large())?;
     Ok((parts, content))
 }
 

@@ -70,6 +70,11 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, OTHER, "the request is too large")
     }
 
+    /// The body does not come.
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, OTHER, "the request took too long to arrive")
+    }
+
     /// The body is not what belongs here.
     pub fn malformed(what: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, OTHER, format!("the request makes no sense: {what}"))

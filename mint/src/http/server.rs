@@ -1,9 +1,11 @@
 //! Connections: accepted, bounded in number and time, and let go when the mint stops.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -56,6 +58,7 @@ pub async fn run(
     stopping: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+    let addresses = Addresses::new((connections / 2).max(1));
     let sockets = Arc::new(Semaphore::new((connections / 4).clamp(1, SOCKETS)));
     let tasks = TaskTracker::new();
     loop {
@@ -70,11 +73,13 @@ pub async fn run(
         };
         match accepted {
             Ok((stream, peer)) => {
+                // Closed without a word: whoever fills the mint is not worth an answer.
+                let Some(seat) = addresses.enter(peer.ip()) else { continue };
                 let sockets = Arc::clone(&sockets);
                 let serving = serve(stream, peer, router.clone(), sockets, stopping.clone());
                 tasks.spawn(async move {
                     serving.await;
-                    drop(place);
+                    drop((place, seat));
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -88,6 +93,48 @@ pub async fn run(
     tasks.close();
     if tokio::time::timeout(DRAIN_LIMIT, tasks.wait()).await.is_err() {
         tracing::warn!("connections did not end in time and were cut");
+    }
+}
+
+/// How many connections each address has. One of them may hold half of all places, because many
+/// people can stand behind it, and never all of them.
+struct Addresses {
+    most: usize,
+    held: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection of an address.
+struct Seat {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, held: Mutex::default() })
+    }
+
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+        let address = address.to_canonical();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(address).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { addresses: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut held = self.addresses.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = held.entry(self.address) {
+            *entry.get_mut() = entry.get().saturating_sub(1);
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
     }
 }
 
@@ -148,5 +195,24 @@ async fn serve(
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
         None => tracing::debug!("a connection did not end in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_never_has_all_places() {
+        let addresses = Addresses::new(2);
+        let one: IpAddr = "192.0.2.1".parse().expect("an address");
+        let seats = (addresses.enter(one), addresses.enter(one));
+        assert!(seats.0.is_some() && seats.1.is_some());
+        let mapped = "::ffff:192.0.2.1".parse().expect("an address");
+        assert!(addresses.enter(mapped).is_none(), "the same address in another spelling");
+        assert!(addresses.enter("192.0.2.2".parse().expect("an address")).is_some());
+        drop(seats);
+        assert!(addresses.enter(one).is_some());
+        assert!(addresses.held.lock().expect("held").is_empty(), "nothing is kept of who left");
     }
 }

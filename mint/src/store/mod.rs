@@ -119,6 +119,12 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nothing has been written yet.
+    #[error("there is no database at {path} yet: start the mint first")]
+    None {
+        /// Where it would be.
+        path: PathBuf,
+    },
     /// The database says no.
     #[error("the database cannot be used")]
     Database(#[from] database::Error),

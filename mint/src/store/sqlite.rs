@@ -13,12 +13,17 @@ use super::accounts::Accounts;
 use super::{Access, Hold, Store, StoreError, sqlite_path};
 
 pub(super) async fn open(folder: &Path, access: Access) -> Result<Store, StoreError> {
-    create_folder(folder).map_err(|source| StoreError::Disk { path: folder.into(), source })?;
+    let path = sqlite_path(folder);
     let hold = match access {
-        Access::Alone => Some(Hold::File(lock(folder)?)),
+        Access::Alone => {
+            create_folder(folder)
+                .map_err(|source| StoreError::Disk { path: folder.into(), source })?;
+            Some(Hold::File(lock(folder)?))
+        }
+        // Whoever only looks makes nothing.
+        Access::Beside if !path.exists() => return Err(StoreError::None { path }),
         Access::Beside => None,
     };
-    let path = sqlite_path(folder);
     // Made by us first, so that it is never readable to others; SQLite gives its other files the
     // same rights.
     private(OpenOptions::new().write(true).create(true).truncate(false))

@@ -1,7 +1,7 @@
 //! What the books say, copies of them, and what is readable to whom.
 
 use portal_mint::config::DatabaseConfig;
-use portal_mint::{Access, Store, back_up};
+use portal_mint::{Access, Store, StoreError, back_up};
 use serde_json::json;
 
 use crate::world::{Books, TOKEN, World, books, within};
@@ -124,6 +124,15 @@ async fn one_mint_at_a_time_works_on_a_database_but_sums_can_be_read_beside_it()
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_looks_makes_no_books() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("data");
+    let opened = Store::open(&DatabaseConfig::Sqlite, &place, Access::Beside).await;
+    assert!(matches!(opened.err(), Some(StoreError::None { .. })));
+    assert!(!place.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cdk::nuts::Proofs;
-use portal_core::env::Env;
+use portal_core::env::{Env, mock};
 use portal_core::primitives::Millisats;
 use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::simulated::{Call, Fault, SimulatedNetwork, SimulatedWallet, Trouble};
@@ -22,7 +22,10 @@ struct Sats {
 
 impl Sats {
     async fn new(test: &str) -> Self {
-        let env = Env::system();
+        Self::on(test, Env::system()).await
+    }
+
+    async fn on(test: &str, env: Env) -> Self {
         let network = SimulatedNetwork::new(env.clone());
         let mints = network.wallet("mint", Millisats::new(0)).expect("a wallet");
         let person = network.wallet("person", Millisats::new(10_000_000)).expect("a wallet");
@@ -154,12 +157,38 @@ async fn a_payment_that_failed_gives_the_proofs_back() {
         let sats = Sats::new("failed").await;
         let proofs = sats.buy(64).await;
         let quote = sats.melt_quote(&sats.invoice(50).await).await;
-        let no_route =
-            Trouble::Refuse { code: "PAYMENT_FAILED".into(), message: "no route".into() };
-        sats.mints.order(Fault::OnCall(Some(Call::Pay), no_route));
+        let empty =
+            Trouble::Refuse { code: "INSUFFICIENT_BALANCE".into(), message: "empty".into() };
+        sats.mints.order(Fault::OnCall(Some(Call::Pay), empty));
         let (status, answer) = sats.melt(&quote, &proofs).await;
         assert_eq!((status, answer["code"].as_u64()), (400, Some(20_004)), "{answer}");
         assert_eq!(sats.network.balance("mint"), Some(Millisats::new(64_000)));
+        assert_eq!(sats.world.swap("sat", &proofs).await.0, 200, "they are the person's again");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_nobody_knows_gives_nothing_back_until_the_payment_cannot_leave() {
+    within(async {
+        let (env, clock) = mock::env(Env::system().now(), 20);
+        let mut sats = Sats::on("unknown", env).await;
+        let proofs = sats.buy(64).await;
+        let quote = sats.melt_quote(&sats.invoice(50).await).await;
+        let odd = Trouble::Refuse { code: "INTERNAL".into(), message: "boom".into() };
+        sats.mints.order(Fault::OnCall(Some(Call::Pay), odd));
+        let (_, answer) = sats.melt(&quote, &proofs).await;
+        assert_ne!(answer["state"], "PAID", "{answer}");
+        let path = format!("/v1/melt/quote/bolt11/{}", quote["quote"].as_str().expect("an id"));
+        assert_eq!(sats.world.get(&path, None).await.1["state"], "PENDING");
+        assert_ne!(sats.world.swap("sat", &proofs).await.0, 200, "it may be on its way");
+        sats.world.stop().await;
+        sats.world.start().await;
+        clock.advance(Duration::from_secs(600 + 3600));
+        assert_eq!(sats.world.get(&path, None).await.1["state"], "PENDING");
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(sats.world.get(&path, None).await.1["state"], "UNPAID");
+        assert_eq!(sats.network.balance("mint"), Some(Millisats::new(64_000)), "nothing was sent");
         assert_eq!(sats.world.swap("sat", &proofs).await.0, 200, "they are the person's again");
     })
     .await;

@@ -62,12 +62,17 @@ impl Inner {
         &self,
         hash: PaymentHash,
     ) -> Result<Option<WalletPayment>, WalletError> {
-        let is_over = |payment: &SdkPayment| payment.status != SdkStatus::Pending;
-        if let Some(payment) = self.find(hash).await?.filter(is_over) {
+        let is_done = |payment: &SdkPayment| payment.status == SdkStatus::Completed;
+        if let Some(payment) = self.find(hash).await?.filter(is_done) {
             return Ok(translate(&payment));
         }
         let fresh = self.refresh().await;
         if let Some(payment) = self.find(hash).await? {
+            // The library marks as failed what it could not finish itself; the operators know
+            // better, and have to be asked before it is believed.
+            if payment.status == SdkStatus::Failed {
+                fresh?;
+            }
             return Ok(translate(&payment));
         }
         if let Some(made) = self.books.made(hash) {

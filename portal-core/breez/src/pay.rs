@@ -109,7 +109,7 @@ impl Inner {
         request.checked_amount()?;
         let Some(_sending) = self.books.sending(hash) else { return Ok(PayOutcome::Pending) };
         if let Some(known) = self.sent(hash).await? {
-            return outcome(&known, hash);
+            return self.known(known, hash).await;
         }
         let over = Bolt11::parse(&request.bolt11).is_ok_and(|it| it.is_expired_at(self.env.now()));
         if over {
@@ -132,6 +132,23 @@ impl Inner {
         match self.sdk.send(prepared, transfer_id(hash), wait).await {
             Ok(payment) => self.settled_with_preimage(payment, hash).await,
             Err(error) => self.after_error(&error, hash).await,
+        }
+    }
+
+    /// How an earlier attempt stands. The library marks as failed what it could not finish itself;
+    /// the operators know better, and have to be asked before that is believed.
+    async fn known(&self, known: SdkPayment, hash: PaymentHash) -> Result<PayOutcome, WalletError> {
+        let first = outcome(&known, hash);
+        if !matches!(first, Ok(PayOutcome::Failed { .. })) {
+            return first;
+        }
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(%error, "whether a payment failed cannot be told now");
+            return Ok(PayOutcome::Pending);
+        }
+        match self.sent(hash).await? {
+            Some(payment) => outcome(&payment, hash),
+            None => first,
         }
     }
 

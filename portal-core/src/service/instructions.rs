@@ -9,7 +9,7 @@ use super::Payments;
 use crate::driver::GuardedWeb;
 use crate::error::Error;
 use crate::payments::instructions::{self, Instruction, InstructionError};
-use crate::payments::pay::PaidInvoice;
+use crate::payments::pay::{PaidInvoice, PayRequest};
 use crate::primitives::Millisats;
 use crate::storage::{Write, commit};
 use crate::wallet::bolt11::Bolt11;
@@ -80,7 +80,9 @@ impl Payments<'_> {
             None => self.invoice_for(&to).await?,
             Some(key) => self.chosen(key, &to).await?,
         };
-        self.pay_invoice(&invoice).await
+        let own = Bolt11::parse(&invoice).ok().and_then(|read| read.amount);
+        let amount = to.amount.filter(|_| own.is_none());
+        self.pay(PayRequest { amount, ..PayRequest::new(invoice) }).await
     }
 
     /// Takes what an LNURL-withdraw offers, all of it unless an amount is given.
@@ -188,16 +190,15 @@ impl Payments<'_> {
     }
 }
 
-/// An invoice with its own amount, which is the one that was given, if any.
+/// An invoice whose amount is known: its own, which is the one that was given, if any, or else the
+/// given one.
 fn fixed(invoice: Bolt11, given: Option<Millisats>) -> Result<String, Error> {
     match (invoice.amount, given) {
-        (None, _) => {
-            Err(InstructionError::CannotPay { what: "an invoice without an amount" }.into())
-        }
+        (None, None) => Err(InstructionError::AmountMissing.into()),
         (Some(own), Some(given)) if own != given => {
             Err(InstructionError::Amount { least: own, most: own }.into())
         }
-        (Some(_), _) => Ok(invoice.text),
+        (Some(_), _) | (None, Some(_)) => Ok(invoice.text),
     }
 }
 

@@ -326,6 +326,20 @@ pub enum WalletEvent {
 /// [`PayInvoice::max_fee`].
 pub const FEE_TOO_HIGH: &str = "FEE_TOO_HIGH";
 
+/// Codes of a refusal that is certain: those that NIP-47 says before it pays, and those of the
+/// wallets built in here.
+const NOT_SENT: [&str; 9] = [
+    "INSUFFICIENT_BALANCE",
+    "QUOTA_EXCEEDED",
+    "RESTRICTED",
+    "UNAUTHORIZED",
+    "RATE_LIMITED",
+    "NOT_IMPLEMENTED",
+    "NOT_SENT",
+    "NO_MATCHING_LEAVES",
+    FEE_TOO_HIGH,
+];
+
 /// Why the wallet did not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WalletError {
@@ -387,16 +401,15 @@ impl WalletError {
         }
     }
 
-    /// For a payment: whether it may have been sent all the same.
+    /// For a payment: whether it may have been sent all the same. Only what certainly means "not
+    /// sent" says no: a code that nobody knows may have been said after the payment left.
     #[must_use]
-    pub const fn outcome_unknown(&self) -> bool {
+    pub fn outcome_unknown(&self) -> bool {
         match self {
-            Self::Timeout | Self::Unreachable | Self::BadAnswer { .. } => true,
-            Self::Refused { .. }
-            | Self::Unsupported { .. }
-            | Self::BadRequest { .. }
-            | Self::MaySpend
-            | Self::ShutDown => false,
+            Self::Unsupported { .. } | Self::BadRequest { .. } | Self::MaySpend => false,
+            Self::Refused { code, .. } => !NOT_SENT.contains(&code.as_str()),
+            // A wallet that is being shut down may have handed it on before.
+            Self::Timeout | Self::Unreachable | Self::BadAnswer { .. } | Self::ShutDown => true,
         }
     }
 }
