@@ -299,9 +299,8 @@ impl Base {
         let key = key(&private_key, config.nostr.subkey_proof, env.now())?;
         #[cfg(feature = "cashu")]
         let tickets = crate::tickets::open(&config.cashu, &data_dir, &key, &env, dev).await?;
-        let mut builder = Service::builder(key)
+        let mut builder = Service::builder_with_store(key, store)
             .relays(relays.clone())
-            .store(store)
             .env(env.clone())
             .payment_policy(config.payments.policy)
             .allow_private_relays(config.nostr.allow_private_relays || dev);
