@@ -12,7 +12,7 @@ mod delivery;
 mod inbound;
 mod replies;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crowd::Crowd;
 use nostr::PublicKey;
@@ -22,7 +22,7 @@ use super::refund::{PaidOut, RefundState};
 use super::route::{Route, Routes};
 use super::{Change, Conversation, Effect, Saved, Step, Via, ask, handshake};
 use crate::event::PortalEvent;
-use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, PagedMap, StreamId, Timestamp};
 use crate::protocol::envelope::{Opened, Refusal};
 use crate::protocol::kinds;
 use crate::protocol::subkey::SubkeyProof;
@@ -69,7 +69,7 @@ impl Default for Limits {
 pub struct Engine {
     role: Role,
     limits: Limits,
-    table: HashMap<StreamId, Entry>,
+    table: PagedMap<StreamId, Entry>,
     routes: Routes,
     deadlines: BTreeSet<(Timestamp, StreamId)>,
     /// More than one request may be for one invoice.
@@ -98,7 +98,7 @@ impl Engine {
         Self {
             role,
             limits,
-            table: HashMap::new(),
+            table: PagedMap::new(),
             routes: Routes::default(),
             deadlines: BTreeSet::new(),
             invoices: BTreeSet::new(),

@@ -268,7 +268,7 @@ impl Bench {
         let mut routes = 0;
         let mut deadlines = 0;
         let mut inbound = 0;
-        for (stream, entry) in &engine.table {
+        for (stream, entry) in engine.table.iter() {
             let (state, next_index) = self.records.get(stream).expect("saved");
             let saved: Conversation = serde_json::from_slice(state).expect("reads");
             assert_eq!(saved, entry.conversation, "what was saved is what is");
