@@ -195,7 +195,7 @@ impl Bench {
         while let Some((stream, messages)) = self.engine.owed(below, false, |_| true) {
             assert!(below.is_none_or(|below| stream < below), "it goes on");
             below = Some(stream);
-            all.extend(messages);
+            all.extend(messages.expect("no fault"));
         }
         all
     }
