@@ -268,6 +268,7 @@ const fn node(error: &NodeError) -> ErrorCode {
         NodeError::TooMany => ErrorCode::AlreadyAnswered,
         NodeError::TooLarge => ErrorCode::TooLarge,
         NodeError::Fault => ErrorCode::Internal,
+        NodeError::MistakableToken => ErrorCode::InvalidToken,
     }
 }
 

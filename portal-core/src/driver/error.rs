@@ -18,6 +18,9 @@ pub enum NodeError {
     /// A bound is reached.
     #[error("the request was answered too often")]
     TooMany,
+    /// People who open the URL of this static token could be taken for those of another one.
+    #[error("in a URL this static token reads like another one that is in use")]
+    MistakableToken,
     /// The conversation has failed inside.
     #[error("the conversation has failed inside")]
     Fault,

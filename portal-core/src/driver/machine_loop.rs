@@ -365,6 +365,10 @@ impl MachineLoop {
         }
         let stream = open.stream;
         let Conversation::Handshake(handshake) = open.conversation.clone() else { return };
+        if self.engine.is_mistakable(&handshake) {
+            drop(found.send(Err(NodeError::MistakableToken)));
+            return;
+        }
         let (sender, durable) = oneshot::channel();
         self.open(OpenJob { done: Some(sender), ..open });
         self.tasks.spawn(async move {
@@ -374,7 +378,7 @@ impl MachineLoop {
     }
 
     fn revoke(&mut self, token: &str, done: oneshot::Sender<Result<bool, NodeError>>) {
-        let known = self.engine.static_handshake(token).map(|(stream, _)| stream);
+        let known = self.engine.static_handshake_of(token).map(|(stream, _)| stream);
         if let Some(stream) = known {
             let step = self.engine.revoke(stream);
             self.carry_out(step, None);

@@ -145,10 +145,32 @@ impl Engine {
         self.table.iter().map(|(stream, entry)| (*stream, &entry.conversation))
     }
 
-    /// The handshake with this static token, as given or as it stands in its URL.
+    /// The handshake with this static token, as the merchant gave it.
     #[must_use]
     pub fn static_handshake(&self, token: &str) -> Option<(StreamId, &handshake::Handshake)> {
-        self.routes.find(Route::token(token)).iter().find_map(|stream| match self.get(*stream) {
+        self.static_handshakes(token).find(|(_, known)| known.given_token() == token)
+    }
+
+    /// The handshake with this static token, as given or as it stands in its URL.
+    #[must_use]
+    pub fn static_handshake_of(&self, token: &str) -> Option<(StreamId, &handshake::Handshake)> {
+        self.static_handshake(token).or_else(|| self.static_handshakes(token).next())
+    }
+
+    /// Whether a person who opens this URL may echo what people echo who open another one that is
+    /// there: `a b` is `a%20b` in its URL, and `a%20b` may be a token too.
+    #[must_use]
+    pub fn is_mistakable(&self, new: &handshake::Handshake) -> bool {
+        new.echoes().flat_map(|echo| self.static_handshakes(echo)).next().is_some()
+    }
+
+    /// The static tokens that this echo may stand for.
+    fn static_handshakes(
+        &self,
+        echo: &str,
+    ) -> impl Iterator<Item = (StreamId, &handshake::Handshake)> {
+        let streams = self.routes.find(Route::token(echo)).iter();
+        streams.filter_map(|stream| match self.get(*stream) {
             Some(Conversation::Handshake(handshake)) if handshake.is_static() => {
                 Some((*stream, &**handshake))
             }
@@ -513,9 +535,7 @@ impl Engine {
 
 fn routes_of(conversation: &Conversation) -> Vec<Route> {
     match conversation {
-        Conversation::Handshake(handshake) => std::iter::once(Route::token(&handshake.token))
-            .chain(handshake.plain_token.as_deref().map(Route::token))
-            .collect(),
+        Conversation::Handshake(handshake) => handshake.echoes().map(Route::token).collect(),
         Conversation::Ask(ask) => vec![ask.question.route()],
         Conversation::Refund(refund) => vec![refund.ask.question.route()],
         Conversation::Payment(payment) => vec![payment.route()],
