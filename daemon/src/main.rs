@@ -176,8 +176,8 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
             serde_json::json!({
                 "auth_token": dev.token.expose(),
                 "nwc_url": dev.person.expose(),
-                "mint_url": dev.mint_url,
-                "mint_token": dev.mint_token.expose(),
+                "mint_url": dev.mint.as_ref().map(|mint| &mint.url),
+                "mint_token": dev.mint.as_ref().map(|mint| mint.token.expose()),
                 "temporary": dev.temporary,
             })
         });
@@ -212,11 +212,13 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
         writeln!(out, "\n  token   {bold}{}{plain}", dev.token.expose())?;
         writeln!(out, "\n  A person's wallet with play money, for `portal wallet`:")?;
         writeln!(out, "  {}", dev.person.expose())?;
-        writeln!(
-            out,
-            "\n  A mint of tickets (`vip`, `general`, `drinks`) and the token that mints there:"
-        )?;
-        writeln!(out, "  {}  {}", dev.mint_url, dev.mint_token.expose())?;
+        if let Some(mint) = &dev.mint {
+            writeln!(
+                out,
+                "\n  A mint of tickets (`vip`, `general`, `drinks`) and the token that mints there:"
+            )?;
+            writeln!(out, "  {}  {}", mint.url, mint.token.expose())?;
+        }
         let data = if dev.temporary { " Its data disappears when it stops." } else { "" };
         writeln!(out, "\n  {dim}For development: no real money, no real secrets.{data}{plain}")?;
     }

@@ -68,12 +68,19 @@ pub struct DevAnnouncement {
     pub token: Secret<String>,
     /// The link to the person's wallet.
     pub person: Secret<String>,
-    /// The address of the mint.
-    pub mint_url: String,
-    /// The token that mints and burns there.
-    pub mint_token: Secret<String>,
+    /// The mint of tickets, when it was built in.
+    pub mint: Option<MintAnnouncement>,
     /// Whether the data disappears at the end.
     pub temporary: bool,
+}
+
+/// Where the mint of `--dev` is.
+#[derive(Clone, Debug)]
+pub struct MintAnnouncement {
+    /// Its address.
+    pub url: String,
+    /// The token that mints and burns there.
+    pub token: Secret<String>,
 }
 
 /// Why the daemon cannot start.
@@ -233,8 +240,13 @@ impl Daemon {
         daemon.announcement.dev = Some(DevAnnouncement {
             token,
             person: dev.person.clone(),
-            mint_url: dev.mint.mint.url().to_owned(),
-            mint_token: dev.mint.token.clone(),
+            #[cfg(feature = "dev-mint")]
+            mint: Some(MintAnnouncement {
+                url: dev.mint.mint.url().to_owned(),
+                token: dev.mint.token.clone(),
+            }),
+            #[cfg(not(feature = "dev-mint"))]
+            mint: None,
             temporary: folder.is_some(),
         });
         daemon.dev = Some(dev);
@@ -287,9 +299,8 @@ impl Base {
         let key = key(&private_key, config.nostr.subkey_proof, env.now())?;
         #[cfg(feature = "cashu")]
         let tickets = crate::tickets::open(&config.cashu, &data_dir, &key, &env, dev).await?;
-        let mut builder = Service::builder(key)
+        let mut builder = Service::builder_with_store(key, store)
             .relays(relays.clone())
-            .store(store)
             .env(env.clone())
             .payment_policy(config.payments.policy)
             .allow_private_relays(config.nostr.allow_private_relays || dev);

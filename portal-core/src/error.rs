@@ -267,6 +267,8 @@ const fn node(error: &NodeError) -> ErrorCode {
         NodeError::Over => ErrorCode::NotFound,
         NodeError::TooMany => ErrorCode::AlreadyAnswered,
         NodeError::TooLarge => ErrorCode::TooLarge,
+        NodeError::Fault => ErrorCode::Internal,
+        NodeError::MistakableToken => ErrorCode::InvalidToken,
     }
 }
 

@@ -184,7 +184,10 @@ impl Outcome {
     }
 }
 
-/// A fault of the core, with what was tried before its text.
+/// A fault of the core, with what was tried before its text. Cold, and so in the program once and
+/// not in each handler.
+#[cold]
+#[inline(never)]
 fn failed(error: portal_core::Error, what: &str) -> CommandError {
     CommandError::from(error).during(what)
 }
@@ -199,6 +202,8 @@ fn no_tickets(what: &str) -> CommandError {
     not_configured("this build has no ticket wallet").during(what)
 }
 
+#[cold]
+#[inline(never)]
 fn not_configured(text: &str) -> CommandError {
     CommandError::new(ErrorCode::NotConfigured, text)
 }
@@ -422,10 +427,20 @@ impl Command {
 }
 
 fn read_params<T: DeserializeOwned>(params: &str) -> Result<T> {
-    if !params.trim_start().starts_with('{') {
-        return Err(CommandError::unreadable("`params` must be an object"));
+    serde_json::from_str(object(params)?).map_err(unreadable)
+}
+
+fn object(params: &str) -> Result<&str> {
+    if params.trim_start().starts_with('{') {
+        return Ok(params);
     }
-    serde_json::from_str(params).map_err(CommandError::unreadable)
+    Err(CommandError::unreadable("`params` must be an object"))
+}
+
+#[cold]
+#[inline(never)]
+fn unreadable(error: serde_json::Error) -> CommandError {
+    CommandError::unreadable(error)
 }
 
 fn unknown(name: &str) -> CommandError {

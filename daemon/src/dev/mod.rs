@@ -1,8 +1,9 @@
 //! `--dev`: everything a daemon needs, in this process and on loopback: a relay, a simulated
-//! wallet, a mint for tickets, a key, a token, and the link to a second wallet for the person who
-//! tries it out.
+//! wallet, a mint for tickets (feature `dev-mint`), a key, a token, and the link to a second wallet
+//! for the person who tries it out.
 //! Nothing of it is fit for real money.
 
+#[cfg(feature = "dev-mint")]
 mod mint;
 mod port;
 mod rates;
@@ -21,6 +22,7 @@ use portal_core::wallet::nwc::{
     Cipher, NwcConnection, NwcService, NwcServiceOptions, NwcUriError, Permission,
 };
 use portal_core::wallet::simulated::{NetworkError, SimulatedNetwork};
+#[cfg(feature = "dev-mint")]
 use portal_mint::DevMint;
 use tokio::runtime::Handle;
 
@@ -44,6 +46,7 @@ pub struct Dev {
     /// The link to the person's wallet.
     pub person: Secret<String>,
     /// The mint and the token that mints and burns.
+    #[cfg(feature = "dev-mint")]
     pub mint: DevMint,
     relay_server: DevRelay,
     person_service: NwcService,
@@ -65,6 +68,7 @@ pub enum DevError {
     #[error("the simulated exchange rates cannot be used")]
     Rates(#[from] PriceError),
     /// The mint.
+    #[cfg(feature = "dev-mint")]
     #[error("the development mint cannot be set up")]
     Mint(#[from] portal_mint::DevError),
     /// The link to the person's wallet.
@@ -105,6 +109,7 @@ impl Dev {
         };
         let sources: Vec<portal_core::rates::DynRateSource> = vec![Arc::new(rates::simulated()?)];
         let rates = Arc::new(RateDesk::new(env.clone(), sources, RateOptions::default()));
+        #[cfg(feature = "dev-mint")]
         let mint = mint::start(folder, &secrets.token, env.clone()).await?;
         let connect = crate::start::connector(vec![relay.clone()], env.clone());
         let person_service = NwcService::start(
@@ -116,7 +121,16 @@ impl Dev {
             handle,
         )?;
         let person = person_service.uri_for(&connection).to_text();
-        Ok(Self { relay, wallet, rates, person, mint, relay_server, person_service })
+        Ok(Self {
+            relay,
+            wallet,
+            rates,
+            person,
+            #[cfg(feature = "dev-mint")]
+            mint,
+            relay_server,
+            person_service,
+        })
     }
 
     /// Ends all of it.
@@ -126,6 +140,9 @@ impl Dev {
             self.wallet.shutdown().await;
             self.relay_server.shutdown().await;
         };
+        #[cfg(feature = "dev-mint")]
         tokio::join!(self.mint.mint.stop(), rest);
+        #[cfg(not(feature = "dev-mint"))]
+        rest.await;
     }
 }

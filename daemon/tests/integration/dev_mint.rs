@@ -1,7 +1,7 @@
 //! The mint of `--dev`, through the daemon's socket.
 
 use portal_daemon::config::{self, Environment, Flags};
-use portal_daemon::start::{Daemon, DevAnnouncement};
+use portal_daemon::start::{Daemon, DevAnnouncement, MintAnnouncement};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -35,9 +35,14 @@ async fn start(folder: &std::path::Path) -> Running {
 }
 
 impl Running {
+    fn mint(&self) -> &MintAnnouncement {
+        self.dev.mint.as_ref().expect("built in")
+    }
+
     fn ticket(&self, more: Value) -> Value {
-        let mut params = json!({"mint_url": self.dev.mint_url, "unit": "vip", "amount": 1,
-            "static_auth_token": self.dev.mint_token.expose()});
+        let mint = self.mint();
+        let mut params = json!({"mint_url": mint.url, "unit": "vip", "amount": 1,
+            "static_auth_token": mint.token.expose()});
         for (name, value) in more.as_object().expect("an object") {
             params[name] = value.clone();
         }
@@ -59,7 +64,7 @@ async fn tickets_of_dev_are_minted_burned_once_and_survive_a_restart() {
     std::fs::write(folder.path().join("dev-mint-port"), &port).expect("written");
     drop(free);
     let mut first = start(folder.path()).await;
-    let address = first.dev.mint_url.strip_prefix("http://").expect("a URL").to_owned();
+    let address = first.mint().url.strip_prefix("http://").expect("a URL").to_owned();
     assert_eq!(address, format!("127.0.0.1:{port}"));
     let address = address.parse().expect("an address");
     let (status, card) = http_get(address, "/v1/unit/vip", None).await.expect("answers");
@@ -79,13 +84,13 @@ async fn tickets_of_dev_are_minted_burned_once_and_survive_a_restart() {
     assert_ne!(one, other);
     let burned = first.socket.data("BurnCashu", first.ticket(one.clone())).await;
     assert_eq!(burned, json!({"type": "cashu_burn", "amount": 1, "kept": 0}));
-    let url = first.dev.mint_url.clone();
+    let url = first.mint().url.clone();
     first.end().await;
     let gone = tokio::net::TcpStream::connect(address).await;
     assert!(gone.is_err(), "the mint ends with the daemon");
 
     let mut second = start(folder.path()).await;
-    assert_eq!(second.dev.mint_url, url);
+    assert_eq!(second.mint().url, url);
     let again = second.socket.call("BurnCashu", second.ticket(one)).await;
     assert_eq!(again["code"], "ticket_spent", "{again}");
     let burned = second.socket.data("BurnCashu", second.ticket(other)).await;

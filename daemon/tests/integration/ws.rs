@@ -285,6 +285,9 @@ async fn a_static_token_is_one_url_and_one_stream_for_everyone() {
     socket.assert_quiet().await;
     let later = daemon.socket().await.data("NewKeyHandshakeUrl", params).await;
     assert_eq!(later["last_index"], 1, "what happened before is not repeated");
+    let mistakable = json!({"static_token": "table%207%20%26%20more"});
+    let refused = socket.call("NewKeyHandshakeUrl", mistakable).await;
+    assert_eq!(refused["code"], "invalid_token", "{refused}");
     let revoke = json!({"static_token": "table 7 & more"});
     assert_eq!(socket.data("RevokeStaticToken", revoke.clone()).await["revoked"], true);
     assert_eq!(socket.data("RevokeStaticToken", revoke).await["revoked"], false);

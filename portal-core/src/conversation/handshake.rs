@@ -56,8 +56,7 @@ impl Handshake {
         message: &KeyHandshake,
         now: Timestamp,
     ) -> Result<Met, Refusal> {
-        let echoed = message.token.as_str();
-        if echoed != &*self.token && self.plain_token.as_deref() != Some(echoed) {
+        if !self.echoes().any(|echo| echo == message.token) {
             return Err(Refusal::Unexpected);
         }
         if self.expires_at.is_some_and(|end| end <= now) {
@@ -74,6 +73,18 @@ impl Handshake {
             peer,
             ends: self.expires_at.is_some(),
         })
+    }
+
+    /// What the wallet of someone who opens the URL may send: the token as it stands there, or
+    /// decoded.
+    pub fn echoes(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.token).chain(self.plain_token.as_deref())
+    }
+
+    /// The token as it was before it was put into a URL.
+    #[must_use]
+    pub fn given_token(&self) -> &str {
+        self.plain_token.as_deref().unwrap_or(&self.token)
     }
 
     /// Whether people may open it again and again.

@@ -35,7 +35,7 @@ pub mod subscription;
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
 
-pub use engine::{Engine, Limits, Role};
+pub use engine::{Engine, Fault, Limits, Role};
 pub use peer::Peer;
 
 use crate::event::PortalEvent;
@@ -89,6 +89,14 @@ pub struct Step {
     pub changes: Vec<Change>,
     /// What to do then.
     pub effects: Vec<Effect>,
+}
+
+impl Step {
+    /// Whether a machine has panicked in it.
+    #[must_use]
+    pub fn is_faulty(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Fault(_)))
+    }
 }
 
 /// Something to make durable. The changes of one step belong together.
@@ -197,6 +205,9 @@ pub enum Effect {
     Ended(StreamId),
     /// An event was not used.
     Ignored(Refusal),
+    /// A machine has panicked, in this conversation when it is known. Unless there is money in it,
+    /// the conversation was ended.
+    Fault(Option<StreamId>),
 }
 
 /// A message on its way out.

@@ -1,12 +1,9 @@
 //! Finding the conversation that a message belongs to, in constant time.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use nostr::PublicKey;
 use sha2::{Digest, Sha256};
 
-use crate::primitives::StreamId;
+use crate::primitives::{PagedMap, StreamId};
 
 /// What a message names its conversation by, hashed: the tables stay small whatever texts
 /// strangers choose, and the machine compares the text itself.
@@ -58,7 +55,7 @@ impl Route {
 /// Routes to streams. More than one stream may wait on a route: a caller may use a request id of
 /// its own twice.
 #[derive(Debug, Default)]
-pub struct Routes(HashMap<Route, Streams>);
+pub struct Routes(PagedMap<Route, Streams>);
 
 #[derive(Debug)]
 enum Streams {
@@ -66,51 +63,52 @@ enum Streams {
     Many(Vec<StreamId>),
 }
 
+impl Streams {
+    fn as_slice(&self) -> &[StreamId] {
+        match self {
+            Self::One(stream) => std::slice::from_ref(stream),
+            Self::Many(streams) => streams,
+        }
+    }
+}
+
 impl Routes {
     /// Adds a stream.
     pub fn insert(&mut self, route: Route, stream: StreamId) {
-        match self.0.entry(route) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Streams::One(stream));
+        match self.0.get_mut(&route) {
+            None => drop(self.0.insert(route, Streams::One(stream))),
+            Some(Streams::One(first)) if *first == stream => {}
+            Some(known @ Streams::One(_)) => {
+                let mut streams = known.as_slice().to_vec();
+                streams.push(stream);
+                *known = Streams::Many(streams);
             }
-            Entry::Occupied(mut occupied) => match occupied.get_mut() {
-                Streams::One(first) if *first == stream => {}
-                Streams::One(first) => {
-                    let first = *first;
-                    occupied.insert(Streams::Many(vec![first, stream]));
+            Some(Streams::Many(streams)) => {
+                if !streams.contains(&stream) {
+                    streams.push(stream);
                 }
-                Streams::Many(streams) => {
-                    if !streams.contains(&stream) {
-                        streams.push(stream);
-                    }
-                }
-            },
+            }
         }
     }
 
     /// Removes a stream.
     pub fn remove(&mut self, route: Route, stream: StreamId) {
-        if let Entry::Occupied(mut occupied) = self.0.entry(route) {
-            let empty = match occupied.get_mut() {
-                Streams::One(only) => *only == stream,
-                Streams::Many(streams) => {
-                    streams.retain(|other| *other != stream);
-                    streams.is_empty()
-                }
-            };
-            if empty {
-                occupied.remove();
+        let empty = match self.0.get_mut(&route) {
+            None => false,
+            Some(Streams::One(only)) => *only == stream,
+            Some(Streams::Many(streams)) => {
+                streams.retain(|other| *other != stream);
+                streams.is_empty()
             }
+        };
+        if empty {
+            self.0.remove(&route);
         }
     }
 
     /// The streams that wait on this route, oldest first.
     pub fn find(&self, route: Route) -> &[StreamId] {
-        match self.0.get(&route) {
-            None => &[],
-            Some(Streams::One(stream)) => std::slice::from_ref(stream),
-            Some(Streams::Many(streams)) => streams,
-        }
+        self.0.get(&route).map_or(&[], Streams::as_slice)
     }
 
     /// How many routes there are.

@@ -9,6 +9,7 @@ use crate::protocol::envelope::Refusal;
 pub struct Counters {
     refused: [AtomicU64; Refusal::ALL.len()],
     accepted: AtomicU64,
+    faults: AtomicU64,
 }
 
 impl Counters {
@@ -22,6 +23,17 @@ impl Counters {
     /// An event was opened and handed on.
     pub fn accept(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A machine has panicked.
+    pub fn fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a machine has panicked: each is a mistake of ours.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
     }
 
     /// How many events were opened and handed on.

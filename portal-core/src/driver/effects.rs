@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::claims::ClaimGuard;
 use super::counters::Counters;
+use super::error::NodeError;
 use super::hub::Hub;
 use super::keys::ConversationKeys;
-use super::node::{InboxListener, NodeError};
+use super::options::InboxListener;
 use super::payouts::Payout;
 use super::recent::Recent;
 use super::sent::Sent;
@@ -193,6 +194,11 @@ impl Effects {
             }
             Effect::Ended(stream) => self.hub.ended(stream),
             Effect::Ignored(reason) => self.counters.refuse(reason),
+            Effect::Fault(stream) => {
+                let stream = stream.map(|stream| stream.to_string());
+                tracing::error!(stream, "a conversation has failed; the others go on");
+                self.counters.fault();
+            }
             // The loop turned these into entries of `Work::inbox`, with the request itself.
             Effect::Inbox { .. } => {}
         }

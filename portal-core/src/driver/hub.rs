@@ -1,12 +1,10 @@
 //! Who listens to which stream. Events reach listeners once they are durable, in order, each index
 //! once; a listener that joins late gets the log first.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::StreamEvent;
-use crate::primitives::StreamId;
+use crate::primitives::{PagedMap, StreamId};
 use crate::storage::{StorageError, Store, Write};
 
 /// Receives the events of the streams it is attached to.
@@ -27,7 +25,7 @@ const PAGE: usize = 256;
 /// The listeners of all streams.
 #[derive(Default)]
 pub struct Hub {
-    streams: Mutex<HashMap<StreamId, Attachments>>,
+    streams: Mutex<PagedMap<StreamId, Attachments>>,
 }
 
 /// Most streams have one listener, and there may be very many streams.
@@ -212,15 +210,14 @@ impl Hub {
     }
 
     fn add(&self, stream: StreamId, attachment: Attachment) {
-        match self.lock().entry(stream) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Attachments::One(attachment));
-            }
-            Entry::Occupied(mut occupied) => occupied.get_mut().push(attachment),
+        let mut streams = self.lock();
+        match streams.get_mut(&stream) {
+            Some(attachments) => attachments.push(attachment),
+            None => drop(streams.insert(stream, Attachments::One(attachment))),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Attachments>> {
+    fn lock(&self) -> MutexGuard<'_, PagedMap<StreamId, Attachments>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,14 +10,16 @@ use tokio::time::Instant;
 
 use super::claims::ClaimGuard;
 use super::effects::{Owed, Work};
+use super::error::NodeError;
 use super::hub::{EventSink, Hub};
-use super::node::NodeError;
 use super::recent::Recent;
 use super::tasks::Tasks;
 use crate::conversation::answer::{Answer, Reply};
 use crate::conversation::handshake::Handshake;
 use crate::conversation::refund::PaidOut;
-use crate::conversation::{Change, Conversation, Effect, Engine, Outgoing, Peer, Saved, Step, Via};
+use crate::conversation::{
+    Change, Conversation, Effect, Engine, Fault, Outgoing, Peer, Saved, Step, Via,
+};
 use crate::env::Env;
 use crate::event::StreamEvent;
 use crate::identity::LocalKey;
@@ -99,6 +101,9 @@ pub enum Job {
     Abort { stream: StreamId },
     /// Are you alive? How many conversations are open?
     Inspect(oneshot::Sender<usize>),
+    /// Fail in this conversation, so many times.
+    #[cfg(any(test, feature = "testing"))]
+    Poison { stream: StreamId, times: u32 },
 }
 
 /// A new conversation.
@@ -249,6 +254,8 @@ impl MachineLoop {
                 self.carry_out(step, None);
             }
             Job::Inspect(answer) => drop(answer.send(self.engine.len())),
+            #[cfg(any(test, feature = "testing"))]
+            Job::Poison { stream, times } => self.engine.poison(stream, times),
         }
     }
 
@@ -306,7 +313,16 @@ impl MachineLoop {
             let Some((stream, messages)) = self.engine.owed(below, debt.asks_only, reaches) else {
                 break true;
             };
-            room.send(Owed { relay: debt.relay.clone(), messages });
+            match messages {
+                Ok(messages) => room.send(Owed { relay: debt.relay.clone(), messages }),
+                // The effects end only with the node.
+                Err(Fault) => {
+                    drop(self.work.send(Work {
+                        effects: vec![Effect::Fault(Some(stream))],
+                        ..Work::default()
+                    }))
+                }
+            }
             below = Some(stream);
             most = most.saturating_sub(1);
         };
@@ -319,11 +335,15 @@ impl MachineLoop {
             self.hub.attach_new(open.stream, sink);
         }
         let step = self.engine.open(open.stream, open.conversation);
+        let faulty = step.is_faulty();
         let (mut batch, mut work) = self.translate(step);
-        batch.extend(open.idempotency.map(Write::PutIdempotency));
-        work.beside = Hub::events_in(&open.beside);
-        batch.extend(open.beside);
-        work.opened = open.done;
+        // What failed was not opened: it has a log that says so, and nothing that stands on it.
+        if !faulty {
+            batch.extend(open.idempotency.map(Write::PutIdempotency));
+            work.beside = Hub::events_in(&open.beside);
+            batch.extend(open.beside);
+        }
+        work.opened = open.done.and_then(|done| told(done, faulty));
         work.claim = open.claim;
         self.commit(batch, work, Some(open.stream));
     }
@@ -345,6 +365,10 @@ impl MachineLoop {
         }
         let stream = open.stream;
         let Conversation::Handshake(handshake) = open.conversation.clone() else { return };
+        if self.engine.is_mistakable(&handshake) {
+            drop(found.send(Err(NodeError::MistakableToken)));
+            return;
+        }
         let (sender, durable) = oneshot::channel();
         self.open(OpenJob { done: Some(sender), ..open });
         self.tasks.spawn(async move {
@@ -354,7 +378,7 @@ impl MachineLoop {
     }
 
     fn revoke(&mut self, token: &str, done: oneshot::Sender<Result<bool, NodeError>>) {
-        let known = self.engine.static_handshake(token).map(|(stream, _)| stream);
+        let known = self.engine.static_handshake_of(token).map(|(stream, _)| stream);
         if let Some(stream) = known {
             let step = self.engine.revoke(stream);
             self.carry_out(step, None);
@@ -413,8 +437,9 @@ impl MachineLoop {
     }
 
     fn carry_out(&mut self, step: Step, opened: Option<oneshot::Sender<Result<(), NodeError>>>) {
+        let faulty = step.is_faulty();
         let (batch, mut work) = self.translate(step);
-        work.opened = opened;
+        work.opened = opened.and_then(|opened| told(opened, faulty));
         self.commit(batch, work, None);
     }
 
@@ -508,6 +533,19 @@ impl MachineLoop {
             }),
         );
     }
+}
+
+/// Whoever waits for a step that has failed is told so at once; else when it is durable.
+fn told(
+    waiting: oneshot::Sender<Result<(), NodeError>>,
+    faulty: bool,
+) -> Option<oneshot::Sender<Result<(), NodeError>>> {
+    if !faulty {
+        return Some(waiting);
+    }
+    // Whoever asked may have gone.
+    drop(waiting.send(Err(NodeError::Fault)));
+    None
 }
 
 fn failed(

@@ -9,33 +9,35 @@ use nostr::PublicKey;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::claims::{ClaimGuard, Claims};
+use super::claims::Claims;
 use super::counters::Counters;
-use super::effects::{Effects, Turns, Work};
-use super::hub::{EventSink, Hub};
-use super::inbox::{Acceptance, FRESHNESS, Inbox};
+use super::effects::{Effects, Turns};
+use super::error::NodeError;
+use super::hub::Hub;
+use super::inbox::{Acceptance, Inbox};
 use super::keys::ConversationKeys;
 use super::machine_loop::{Job, MachineLoop, OpenJob};
+use super::opening::{FirstUse, Opening};
+use super::options::NodeOptions;
 use super::payouts;
 use super::queries::{ProfileAnswer, Queries};
 use super::recent::Recent;
+use super::restore::{restore, subscriptions};
 use super::seen::Seen;
 use super::sent::Sent;
 use super::tasks::Tasks;
 use super::watch;
 use crate::conversation::answer::{Answer, Reply};
 use crate::conversation::handshake::Handshake;
-use crate::conversation::{Conversation, Engine, Limits, Peer, Role};
+use crate::conversation::{Conversation, Engine, Peer};
 use crate::env::Env;
 use crate::identity::LocalKey;
-use crate::payments::{PayPolicy, Payer};
+use crate::payments::Payer;
 use crate::primitives::StreamId;
 use crate::protocol::envelope::{Header, MAX_PLAINTEXT_BYTES, sign};
-use crate::protocol::kinds;
 use crate::rates::RateDesk;
-use crate::relay::nostr::{NostrRelays, RelayOptions};
-use crate::relay::{AddressPolicy, Publication, RelayAddress, RelayPool, RelaySink, Targets};
-use crate::storage::{IdempotencyRecord, PeerRecord, StorageError, Store, Write};
+use crate::relay::{AddressPolicy, Publication, RelayAddress, RelayPool, Targets};
+use crate::storage::{IdempotencyRecord, PeerRecord, Store};
 use crate::wallet::LightningWallet;
 
 /// How long relays may take to accept a public event.
@@ -49,107 +51,6 @@ const POOL_PATIENCE: Duration = Duration::from_secs(1);
 const OWED: usize = 256;
 /// Peers whose relays and subkeys are remembered without asking the store.
 const PEERS: usize = 8192;
-
-/// Makes the relay pool, given the ear it reports to.
-pub type Connector = Box<dyn FnOnce(Arc<dyn RelaySink>) -> Arc<dyn RelayPool> + Send>;
-
-/// Connects to relays over WebSocket.
-#[must_use]
-pub fn websocket(handle: Handle, env: Env, allow_private: bool) -> Connector {
-    Box::new(move |sink| {
-        let options = RelayOptions { allow_private, ..RelayOptions::default() };
-        let pool: Arc<dyn RelayPool> = NostrRelays::start(handle, env, sink, options);
-        pool
-    })
-}
-
-/// Hears of requests to the person, once they are durable.
-pub trait InboxListener: Send + Sync {
-    /// A request is new or changed (`Some`), or is over (`None`). Quick, never blocks.
-    fn changed(&self, stream: StreamId, request: Option<Answer>);
-}
-
-/// What a node is made of.
-pub struct NodeOptions {
-    /// Clock and randomness.
-    pub env: Env,
-    /// The key.
-    pub key: LocalKey,
-    /// Which side it is on.
-    pub role: Role,
-    /// What strangers can make it hold.
-    pub limits: Limits,
-    /// Its own relays.
-    pub relays: Vec<RelayAddress>,
-    /// Makes the pool.
-    pub connector: Connector,
-    /// Which relays strangers may name.
-    pub policy: AddressPolicy,
-    /// Durable memory.
-    pub store: Arc<dyn Store>,
-    /// The authority on money.
-    pub wallet: Option<Arc<dyn LightningWallet>>,
-    /// Within which bounds it pays.
-    pub policy_of_payments: PayPolicy,
-    /// What prices fiat amounts.
-    pub rates: Option<Arc<RateDesk>>,
-    /// Hears of requests, on the client's side.
-    pub inbox: Option<Arc<dyn InboxListener>>,
-}
-
-/// A conversation to open.
-pub struct Opening {
-    /// The conversation.
-    pub conversation: Conversation,
-    /// Its stream, or a new one.
-    pub stream: Option<StreamId>,
-    /// Saved with it.
-    pub idempotency: Option<FirstUse>,
-    /// Hears everything from the start.
-    pub attach: Option<Arc<dyn EventSink>>,
-    /// Saved in the same batch: all of it or nothing. Listeners hear of the events in it.
-    pub beside: Vec<Write>,
-}
-
-/// The first use of an idempotency key.
-pub struct FirstUse {
-    /// The key.
-    pub key: String,
-    /// Holds the key until the conversation is durable, also when whoever opens it goes away.
-    pub guard: ClaimGuard,
-    /// A hash of the command.
-    pub command_hash: [u8; 32],
-    /// What the caller is told beside the stream.
-    pub answer: Option<String>,
-}
-
-impl Opening {
-    /// A conversation on a new stream, with nobody listening yet.
-    #[must_use]
-    pub const fn of(conversation: Conversation) -> Self {
-        Self { conversation, stream: None, idempotency: None, attach: None, beside: Vec::new() }
-    }
-}
-
-/// Why the node did not do as told.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum NodeError {
-    /// It has stopped.
-    #[error("the service is stopping")]
-    Stopped,
-    /// The store failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The request is over.
-    #[error("the request is over")]
-    Over,
-    /// A bound is reached.
-    #[error("the request was answered too often")]
-    TooMany,
-    /// The message does not fit an event.
-    #[error("the message is longer than {MAX_PLAINTEXT_BYTES} bytes")]
-    TooLarge,
-}
 
 /// One key on the network.
 pub struct Node {
@@ -569,6 +470,15 @@ impl Node {
         self.open_conversations().await.is_some()
     }
 
+    /// The next so many times that a conversation does something it panics.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn poison(&self, stream: StreamId, times: u32) -> Result<(), NodeError> {
+        self.send(Job::Poison { stream, times })
+    }
+
     /// Stops: no new jobs, what is durable is told, connections are closed, the store is written.
     /// False when something did not end in time. Idempotent.
     pub async fn shutdown(&self) -> bool {
@@ -642,53 +552,4 @@ pub struct PublicDelivery {
     pub refused: Vec<(RelayAddress, String)>,
     /// How many connected relays it was handed to.
     pub handed: usize,
-}
-
-/// Reads what was open and hands it to the engine. A record that cannot be read is left where it
-/// is: a newer version may know it.
-async fn restore(engine: &mut Engine, store: &dyn Store) -> Result<Work, NodeError> {
-    let mut work = Work::default();
-    for record in store.conversations().await? {
-        match serde_json::from_slice::<Conversation>(&record.state) {
-            Ok(conversation) => {
-                let step = engine.restore(record.stream, conversation, record.next_index);
-                for effect in &step.effects {
-                    if let crate::conversation::Effect::Inbox { stream, open: true } = effect
-                        && let Some(Conversation::Answer(answer)) = engine.get(*stream)
-                    {
-                        work.inbox.push((*stream, Some((**answer).clone())));
-                    }
-                }
-                work.effects.extend(step.effects);
-            }
-            Err(error) => {
-                tracing::error!(
-                    stream = %record.stream, machine = %record.machine, %error,
-                    "a stored conversation cannot be read"
-                );
-            }
-        }
-    }
-    // Shown in the order they came, as before the restart.
-    work.inbox.sort_by_key(|(_, answer)| answer.as_ref().map(|answer| answer.arrival));
-    Ok(work)
-}
-
-/// The standing subscriptions: one for messages, one for subkey proofs. Proofs are of an
-/// addressable kind that others use for lists, so only new ones are asked for.
-fn subscriptions(env: &Env, key: &LocalKey, role: Role) -> Vec<(String, String)> {
-    let listens = match role {
-        Role::Service => kinds::FOR_SERVICE,
-        Role::Client => kinds::FOR_CLIENT,
-    };
-    let mut own = vec![key.public_key().to_hex()];
-    if key.is_subkey() {
-        own.push(key.main_key().to_hex());
-    }
-    let since = env.now().saturating_sub(FRESHNESS);
-    let messages = serde_json::json!({ "kinds": listens, "#p": own, "since": since.as_secs() });
-    let proofs = serde_json::json!({
-        "kinds": [kinds::SUBKEY_PROOF], "#p": own, "since": since.as_secs()
-    });
-    vec![("p0m".to_owned(), messages.to_string()), ("p0k".to_owned(), proofs.to_string())]
 }

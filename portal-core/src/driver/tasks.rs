@@ -1,6 +1,7 @@
 //! Every task of the core: counted, told to stop, waited for.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -24,6 +25,9 @@ impl Tasks {
 
     /// Starts a task. It must end soon after [`Tasks::stopping`] does.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // Boxed: otherwise the program has all of the tracker and of the runtime's task once more
+        // for each kind of task.
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
         self.tracker.spawn_on(task, &self.handle);
     }
 

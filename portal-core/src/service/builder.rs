@@ -16,7 +16,6 @@ use crate::payments::PayPolicy;
 use crate::rates::RateDesk;
 use crate::relay::{AddressPolicy, RelayAddress};
 use crate::storage::Store;
-use crate::storage::memory::MemoryStore;
 use crate::wallet::LightningWallet;
 
 /// How long the logs of ended streams are kept.
@@ -29,7 +28,7 @@ pub struct ServiceBuilder {
     key: LocalKey,
     env: Env,
     relays: Vec<RelayAddress>,
-    store: Option<Arc<dyn Store>>,
+    store: Arc<dyn Store>,
     wallet: Option<Arc<dyn LightningWallet>>,
     rates: Option<Arc<RateDesk>>,
     allow_private: bool,
@@ -40,12 +39,12 @@ pub struct ServiceBuilder {
 }
 
 impl ServiceBuilder {
-    pub(super) fn new(key: LocalKey) -> Self {
+    pub(super) fn new(key: LocalKey, store: Arc<dyn Store>) -> Self {
         Self {
             key,
             env: Env::system(),
             relays: Vec::new(),
-            store: None,
+            store,
             wallet: None,
             rates: None,
             allow_private: false,
@@ -63,10 +62,10 @@ impl ServiceBuilder {
         self
     }
 
-    /// Durable memory. Without it nothing survives the process.
+    /// Another memory than what it was begun with.
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
+        self.store = store;
         self
     }
 
@@ -149,7 +148,7 @@ impl ServiceBuilder {
             relays: self.relays,
             connector,
             policy,
-            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            store: self.store,
             wallet: self.wallet,
             policy_of_payments: self.payments,
             rates: self.rates,

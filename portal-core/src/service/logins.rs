@@ -47,7 +47,8 @@ impl Logins<'_> {
     /// A static token gives the same URL and stream whenever it is asked for.
     ///
     /// # Errors
-    /// When the service has no relay, the token is too long, or nothing can be saved.
+    /// When the service has no relay, the token is too long or reads in a URL like another one in
+    /// use, or nothing can be saved.
     ///
     /// # Cancel safety
     /// The URL may be valid also when the future is dropped.

@@ -54,6 +54,8 @@ pub use crate::driver::EventSink;
 use crate::driver::Node;
 use crate::identity::LocalKey;
 use crate::primitives::Timestamp;
+use crate::storage::Store;
+use crate::storage::memory::MemoryStore;
 
 /// How long a person has to answer, unless the request says otherwise.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
@@ -71,7 +73,14 @@ impl Service {
     /// Starts to describe a service with this key.
     #[must_use]
     pub fn builder(key: LocalKey) -> ServiceBuilder {
-        ServiceBuilder::new(key)
+        Self::builder_with_store(key, Arc::new(MemoryStore::new()))
+    }
+
+    /// Starts to describe a service with this key and durable memory. A program that calls only
+    /// this one does not contain the store that forgets.
+    #[must_use]
+    pub fn builder_with_store(key: LocalKey, store: Arc<dyn Store>) -> ServiceBuilder {
+        ServiceBuilder::new(key, store)
     }
 
     /// The key it signs with.

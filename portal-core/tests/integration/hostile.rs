@@ -2,6 +2,11 @@
 //! works.
 
 use nostr::{Event, EventBuilder, JsonUtil as _, Keys, Kind, PublicKey, Tag};
+use portal_core::conversation::Conversation;
+use portal_core::conversation::subscription::Subscription;
+use portal_core::driver::{NodeError, Opening};
+use portal_core::event::PortalEvent;
+use portal_core::primitives::{ErrorCode, StreamId};
 use portal_core::protocol::envelope::Refusal;
 use portal_core::protocol::kinds;
 use portal_core::protocol::subkey::{SubkeyMetadata, SubkeyPermission, SubkeyProof};
@@ -11,7 +16,7 @@ use secp256k1::{Parity, SECP256K1, Scalar, SecretKey};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{World, login, until};
+use crate::harness::{World, approve, login, soon, until};
 use crate::peer::Peer;
 
 /// The frame in which a relay brings an event on our subscription.
@@ -128,6 +133,33 @@ async fn ten_thousand_garbage_events_and_then_a_login() {
     let counters = service.node().counters();
     assert!(counters.refused(Refusal::WrongId) >= 10_000);
     assert!(service.node().is_alive().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_in_one_login_ends_it_with_an_error_and_the_next_login_works() {
+    let world = World::new().await;
+    let (service, client) = (world.service().await, world.client().await);
+    let person = Recipient::new(client.main_key());
+    let opened = service.logins().authenticate(person.clone(), Call::default()).await;
+    let stream = opened.expect("durable").stream;
+    service.node().poison(stream, 1).expect("it runs");
+    approve(&client).await;
+    let event = soon("the end", service.streams().wait(stream)).await.expect("ended");
+    assert!(matches!(event, PortalEvent::Error { code: ErrorCode::Internal, .. }), "{event:?}");
+    assert_eq!(service.node().counters().faults(), 1);
+    assert_eq!(login(&service, &client).await, client.main_key());
+    assert!(service.node().is_alive().await);
+
+    // What fails while it is opened is told so, and its key is free.
+    let stream = StreamId::from_uuid(uuid::Uuid::from_u128(7));
+    service.node().poison(stream, 1).expect("it runs");
+    let owner = portal_core::conversation::Peer::new(client.main_key());
+    let record = Subscription { subscription_id: "s".to_owned(), owner };
+    let conversation = Conversation::Subscription(Box::new(record));
+    let opening = Opening { stream: Some(stream), ..Opening::of(conversation) };
+    let failed = service.node().open(opening).await;
+    assert!(matches!(failed, Err(NodeError::Fault)), "{failed:?}");
+    assert_eq!(login(&service, &client).await, client.main_key());
 }
 
 #[tokio::test(flavor = "multi_thread")]

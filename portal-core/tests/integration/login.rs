@@ -107,6 +107,34 @@ async fn a_static_token_serves_many_people_until_it_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_static_token_that_reads_like_another_one_in_a_url_is_refused_until_that_is_revoked() {
+    let world = World::new().await;
+    let service = world.service().await;
+    let url = async |token: &str| {
+        let new = NewHandshake { static_token: Some(token.to_owned()), no_request: false };
+        service.logins().handshake_url(new, Call::default()).await
+    };
+    let plain = url("a b").await.expect("a URL");
+    let refused = url("a%20b").await.expect_err("people echo `a%20b` for both");
+    assert_eq!(refused.code(), ErrorCode::InvalidToken);
+    assert_eq!(url("a b").await.expect("the same").stream, plain.stream);
+    assert!(service.logins().revoke_static_token("a%20b").await.expect("as it stands in the URL"));
+    let encoded = url("a%20b").await.expect("a URL");
+    let refused = url("a b").await.expect_err("the other way round");
+    assert_eq!(refused.code(), ErrorCode::InvalidToken);
+
+    let client = world.client().await;
+    client.handshakes().send(&encoded.url, wallet_app()).await.expect("taken");
+    let opened = async || log(&service, encoded.stream).await.len() == 1;
+    soon("the handshake", async {
+        while !opened().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_repeats_an_event_until_it_is_acknowledged_and_ends_with_the_stream() {
     let world = World::new().await;
     let (service, client) = (world.service().await, world.client().await);

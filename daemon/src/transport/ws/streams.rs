@@ -11,12 +11,12 @@
 //! `Gated` is there for clients that register a stream only some time after they have read the
 //! success frame that names it: a notification that comes in the same breath would be dropped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portal_core::event::{PortalEvent, StreamEvent};
-use portal_core::primitives::{ErrorCode, StreamId};
+use portal_core::primitives::{ErrorCode, PagedMap, StreamId};
 use tokio::time::Instant;
 
 use super::frame::{self, FrameId};
@@ -42,11 +42,9 @@ pub(super) type Detached = (StreamId, Arc<Attachment>);
 /// All attachments of one socket.
 #[derive(Default)]
 pub(super) struct Streams {
-    /// There may be very many, and a table that has just doubled is half empty: the entries lie
-    /// beside it.
-    entries: HashMap<u32, Box<Entry>>,
+    entries: PagedMap<u32, Entry>,
     /// The streams that a client who can resume is attached to, so that it is attached once.
-    resumable: HashMap<StreamId, u32>,
+    resumable: PagedMap<StreamId, u32>,
     gates: VecDeque<Gate>,
     /// Streams whose log is to be read, now that the client knows of them.
     to_follow: Vec<Follow>,
@@ -119,7 +117,7 @@ impl Streams {
         let mode = Mode::Opening(Vec::new());
         let entry =
             Entry { attachment: Arc::clone(&attachment), stream: None, mode, all, ended: false };
-        self.entries.insert(key, Box::new(entry));
+        self.entries.insert(key, entry);
         attachment
     }
 
@@ -346,7 +344,7 @@ impl Streams {
 
     /// Lets go of everything.
     pub(super) fn clear(&mut self) -> Vec<Detached> {
-        self.resumable.clear();
+        drop(self.resumable.drain());
         self.gates.clear();
         self.to_follow.clear();
         self.limits.clear();

@@ -2,6 +2,7 @@
 
 use super::super::answer::{MAX_REPLIES, Reply};
 use super::super::{Outgoing, Via};
+use super::fault::{Fault, guarded};
 use super::{Conversation, Effect, Engine, Refusal, Step};
 use crate::primitives::{StreamId, Timestamp};
 
@@ -18,38 +19,47 @@ impl Engine {
         below: Option<StreamId>,
         asks_only: bool,
         reaches: impl Fn(&Via) -> bool,
-    ) -> Option<(StreamId, Vec<Outgoing>)> {
+    ) -> Option<(StreamId, Result<Vec<Outgoing>, Fault>)> {
         let talkers = match below {
             Some(below) => self.talkers.range(..below),
             None => self.talkers.range(..),
         };
         talkers.rev().find_map(|stream| {
-            let stream = *stream;
-            let owed = match self.get(stream)? {
-                Conversation::Ask(ask) if reaches(&ask.via()) => {
-                    vec![ask.outgoing(stream, ask.peer.keys())]
-                }
-                Conversation::Refund(refund)
-                    if refund.unanswered() && reaches(&refund.ask.via()) =>
-                {
-                    vec![refund.ask.outgoing(stream, refund.ask.peer.keys())]
-                }
-                Conversation::Payment(payment)
-                    if payment.unanswered() && reaches(&payment.via()) =>
-                {
-                    vec![payment.outgoing(stream, payment.peer.keys())]
-                }
-                Conversation::Send(send)
-                    if !asks_only && send.done_until.is_none() && reaches(&send.via) =>
-                {
-                    vec![send.outgoing(stream)]
-                }
-                Conversation::Answer(answer) if !asks_only && reaches(&Via::Everywhere) => {
-                    answer.outgoing(stream, answer.undelivered())
-                }
-                _ => return None,
-            };
-            Some((stream, owed))
+            let owed = guarded(|| self.owed_of(*stream, asks_only, &reaches));
+            owed.transpose().map(|owed| (*stream, owed))
+        })
+    }
+
+    fn owed_of(
+        &self,
+        stream: StreamId,
+        asks_only: bool,
+        reaches: impl Fn(&Via) -> bool,
+    ) -> Option<Vec<Outgoing>> {
+        #[cfg(any(test, feature = "testing"))]
+        assert!(
+            self.poisoned.get(&stream).is_none_or(|left| *left == 0),
+            "on purpose: a fault in a conversation"
+        );
+        Some(match self.get(stream)? {
+            Conversation::Ask(ask) if reaches(&ask.via()) => {
+                vec![ask.outgoing(stream, ask.peer.keys())]
+            }
+            Conversation::Refund(refund) if refund.unanswered() && reaches(&refund.ask.via()) => {
+                vec![refund.ask.outgoing(stream, refund.ask.peer.keys())]
+            }
+            Conversation::Payment(payment) if payment.unanswered() && reaches(&payment.via()) => {
+                vec![payment.outgoing(stream, payment.peer.keys())]
+            }
+            Conversation::Send(send)
+                if !asks_only && send.done_until.is_none() && reaches(&send.via) =>
+            {
+                vec![send.outgoing(stream)]
+            }
+            Conversation::Answer(answer) if !asks_only && reaches(&Via::Everywhere) => {
+                answer.outgoing(stream, answer.undelivered())
+            }
+            _ => return None,
         })
     }
 
@@ -63,28 +73,29 @@ impl Engine {
         reason: &str,
         now: Timestamp,
     ) -> Step {
-        let mut step = Step::default();
-        match self.table.get_mut(&stream).map(|entry| &mut entry.conversation) {
-            Some(Conversation::Send(send)) => {
-                let refusals = send.refused.len();
-                if let Some(event) = send.delivered(relay, accepted, reason, now) {
-                    self.append(stream, event, &mut step);
-                    self.save(stream, &mut step);
-                    self.reindex(stream);
-                } else if send.refused.len() > refusals {
-                    self.save(stream, &mut step);
+        self.step(|engine, step| {
+            engine.enter(stream);
+            match engine.table.get_mut(&stream).map(|entry| &mut entry.conversation) {
+                Some(Conversation::Send(send)) => {
+                    let refusals = send.refused.len();
+                    if let Some(event) = send.delivered(relay, accepted, reason, now) {
+                        engine.append(stream, event, step);
+                        engine.save(stream, step);
+                        engine.reindex(stream);
+                    } else if send.refused.len() > refusals {
+                        engine.save(stream, step);
+                    }
                 }
-            }
-            Some(Conversation::Answer(answer)) => {
-                let new = accepted && answer.mark_delivered(part);
-                if new {
-                    self.save(stream, &mut step);
-                    self.reindex(stream);
+                Some(Conversation::Answer(answer)) => {
+                    let new = accepted && answer.mark_delivered(part);
+                    if new {
+                        engine.save(stream, step);
+                        engine.reindex(stream);
+                    }
                 }
+                _ => {}
             }
-            _ => {}
-        }
-        step
+        })
     }
 
     /// The person's app replies to a request.
@@ -93,40 +104,44 @@ impl Engine {
     /// [`Refusal::Expired`] when the request is over, [`Refusal::TooMany`] when it was answered
     /// too often.
     pub fn reply(&mut self, stream: StreamId, reply: Reply) -> Result<Step, Refusal> {
-        let mut step = Step::default();
-        let Some(Conversation::Answer(answer)) =
-            self.table.get_mut(&stream).map(|entry| &mut entry.conversation)
-        else {
-            return Err(Refusal::Expired);
-        };
-        if answer.replies.len() >= MAX_REPLIES {
-            return Err(Refusal::TooMany);
+        match self.get(stream) {
+            Some(Conversation::Answer(answer)) if answer.replies.len() < MAX_REPLIES => {}
+            Some(Conversation::Answer(_)) => return Err(Refusal::TooMany),
+            _ => return Err(Refusal::Expired),
         }
-        answer.replies.push(reply);
-        self.crowd.befriend(answer.from);
-        let latest = answer.replies.len().saturating_sub(1);
-        let outgoing = answer.outgoing(stream, [latest]);
-        if !answer.handled {
-            // Whoever looks at it sees that it was replied to.
-            step.effects.push(Effect::Inbox { stream, open: true });
-        }
-        self.save(stream, &mut step);
-        self.reindex(stream);
-        step.effects.extend(outgoing.into_iter().map(Effect::Publish));
-        Ok(step)
+        Ok(self.step(|engine, step| {
+            engine.enter(stream);
+            let Some(Conversation::Answer(answer)) =
+                engine.table.get_mut(&stream).map(|entry| &mut entry.conversation)
+            else {
+                return;
+            };
+            answer.replies.push(reply);
+            engine.crowd.befriend(answer.from);
+            let latest = answer.replies.len().saturating_sub(1);
+            let outgoing = answer.outgoing(stream, [latest]);
+            if !answer.handled {
+                // Whoever looks at it sees that it was replied to.
+                step.effects.push(Effect::Inbox { stream, open: true });
+            }
+            engine.save(stream, step);
+            engine.reindex(stream);
+            step.effects.extend(outgoing.into_iter().map(Effect::Publish));
+        }))
     }
 
     /// The person's app is done with a request; it is not shown again.
     pub fn handled(&mut self, stream: StreamId) -> Step {
-        let mut step = Step::default();
-        if let Some(Conversation::Answer(answer)) =
-            self.table.get_mut(&stream).map(|entry| &mut entry.conversation)
-            && !answer.handled
-        {
-            answer.handled = true;
-            self.save(stream, &mut step);
-            step.effects.push(Effect::Inbox { stream, open: false });
-        }
-        step
+        self.step(|engine, step| {
+            engine.enter(stream);
+            if let Some(Conversation::Answer(answer)) =
+                engine.table.get_mut(&stream).map(|entry| &mut entry.conversation)
+                && !answer.handled
+            {
+                answer.handled = true;
+                engine.save(stream, step);
+                step.effects.push(Effect::Inbox { stream, open: false });
+            }
+        })
     }
 }

@@ -74,6 +74,7 @@ impl Engine {
 
     /// The same request again: whoever asks has not heard our replies.
     fn asked_again(&mut self, stream: StreamId, step: &mut Step) -> Result<(), Refusal> {
+        self.enter(stream);
         let Some(Conversation::Answer(answer)) = self.get(stream) else {
             return Err(Refusal::Unexpected);
         };

@@ -6,23 +6,27 @@
 //!   conversation.
 //! - An input that changes nothing leads to no change; what is not used is
 //!   [`Effect::Ignored`] with its reason.
+//! - A panic of one machine ends its own conversation at the most ([`fault`]).
 
 mod crowd;
 mod delivery;
+mod fault;
 mod inbound;
+mod money;
 mod replies;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crowd::Crowd;
+pub use fault::Fault;
 use nostr::PublicKey;
 
 use super::peer::Peer;
-use super::refund::{PaidOut, RefundState};
+use super::refund::RefundState;
 use super::route::{Route, Routes};
-use super::{Change, Conversation, Effect, Saved, Step, Via, ask, handshake};
+use super::{Change, Conversation, Effect, Outgoing, Saved, Step, Via, ask, handshake};
 use crate::event::PortalEvent;
-use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, PagedMap, StreamId, Timestamp};
 use crate::protocol::envelope::{Opened, Refusal};
 use crate::protocol::kinds;
 use crate::protocol::subkey::SubkeyProof;
@@ -69,7 +73,7 @@ impl Default for Limits {
 pub struct Engine {
     role: Role,
     limits: Limits,
-    table: HashMap<StreamId, Entry>,
+    table: PagedMap<StreamId, Entry>,
     routes: Routes,
     deadlines: BTreeSet<(Timestamp, StreamId)>,
     /// More than one request may be for one invoice.
@@ -82,6 +86,11 @@ pub struct Engine {
     unknown_closes: (u64, u32),
     /// How many requests to the person came.
     arrivals: u64,
+    /// The conversation that is at work.
+    entered: Option<StreamId>,
+    /// Conversations that fail on purpose.
+    #[cfg(any(test, feature = "testing"))]
+    poisoned: std::collections::HashMap<StreamId, u32>,
 }
 
 #[derive(Debug)]
@@ -98,7 +107,7 @@ impl Engine {
         Self {
             role,
             limits,
-            table: HashMap::new(),
+            table: PagedMap::new(),
             routes: Routes::default(),
             deadlines: BTreeSet::new(),
             invoices: BTreeSet::new(),
@@ -107,6 +116,9 @@ impl Engine {
             closes: None,
             unknown_closes: (0, 0),
             arrivals: 0,
+            entered: None,
+            #[cfg(any(test, feature = "testing"))]
+            poisoned: std::collections::HashMap::new(),
         }
     }
 
@@ -133,10 +145,32 @@ impl Engine {
         self.table.iter().map(|(stream, entry)| (*stream, &entry.conversation))
     }
 
-    /// The handshake with this static token, as given or as it stands in its URL.
+    /// The handshake with this static token, as the merchant gave it.
     #[must_use]
     pub fn static_handshake(&self, token: &str) -> Option<(StreamId, &handshake::Handshake)> {
-        self.routes.find(Route::token(token)).iter().find_map(|stream| match self.get(*stream) {
+        self.static_handshakes(token).find(|(_, known)| known.given_token() == token)
+    }
+
+    /// The handshake with this static token, as given or as it stands in its URL.
+    #[must_use]
+    pub fn static_handshake_of(&self, token: &str) -> Option<(StreamId, &handshake::Handshake)> {
+        self.static_handshake(token).or_else(|| self.static_handshakes(token).next())
+    }
+
+    /// Whether a person who opens this URL may echo what people echo who open another one that is
+    /// there: `a b` is `a%20b` in its URL, and `a%20b` may be a token too.
+    #[must_use]
+    pub fn is_mistakable(&self, new: &handshake::Handshake) -> bool {
+        new.echoes().flat_map(|echo| self.static_handshakes(echo)).next().is_some()
+    }
+
+    /// The static tokens that this echo may stand for.
+    fn static_handshakes(
+        &self,
+        echo: &str,
+    ) -> impl Iterator<Item = (StreamId, &handshake::Handshake)> {
+        let streams = self.routes.find(Route::token(echo)).iter();
+        streams.filter_map(|stream| match self.get(*stream) {
             Some(Conversation::Handshake(handshake)) if handshake.is_static() => {
                 Some((*stream, &**handshake))
             }
@@ -152,11 +186,11 @@ impl Engine {
 
     /// Opens a conversation: saved, then told to the world.
     pub fn open(&mut self, stream: StreamId, conversation: Conversation) -> Step {
-        let mut step = Step::default();
-        self.admit(stream, conversation, 0);
-        self.save(stream, &mut step);
-        self.begin(stream, &mut step);
-        step
+        self.first_step(stream, |engine, step| {
+            engine.admit(stream, conversation, 0);
+            engine.save(stream, step);
+            engine.begin(stream, step);
+        })
     }
 
     /// Takes a conversation that was saved; [`Engine::owed`] tells what is to be sent.
@@ -166,44 +200,46 @@ impl Engine {
         conversation: Conversation,
         next_index: u64,
     ) -> Step {
-        let mut step = Step::default();
-        self.admit(stream, conversation, next_index);
-        self.resume(stream, &mut step);
-        step
+        self.step(|engine, step| {
+            engine.admit(stream, conversation, next_index);
+            engine.resume(stream, step);
+        })
     }
 
     /// Ends a conversation without a word, for example one that could not be saved.
     pub fn close(&mut self, stream: StreamId) -> Step {
-        let mut step = Step::default();
-        if self.table.contains_key(&stream) {
-            self.end(stream, &mut step);
-        }
-        step
+        self.step(|engine, step| {
+            engine.enter(stream);
+            if engine.table.contains_key(&stream) {
+                engine.end(stream, step);
+            }
+        })
     }
 
     /// The merchant takes a URL back: whoever listens to its stream hears that nothing follows.
     pub fn revoke(&mut self, stream: StreamId) -> Step {
-        let mut step = Step::default();
-        if self.table.contains_key(&stream) {
-            let reason = "the token was revoked".to_owned();
-            let event = PortalEvent::Error { code: ErrorCode::Cancelled, reason };
-            self.append(stream, event, &mut step);
-            self.end(stream, &mut step);
-        }
-        step
+        self.step(|engine, step| {
+            engine.enter(stream);
+            if engine.table.contains_key(&stream) {
+                let reason = "the token was revoked".to_owned();
+                let event = PortalEvent::Error { code: ErrorCode::Cancelled, reason };
+                engine.append(stream, event, step);
+                engine.end(stream, step);
+            }
+        })
     }
 
     /// An event was opened.
     pub fn receive(&mut self, opened: &Opened, now: Timestamp) -> Step {
-        let mut step = Step::default();
-        let result = match self.role {
-            Role::Service => self.receive_reply(opened, now, &mut step),
-            Role::Client => self.receive_request(opened, now, &mut step),
-        };
-        if let Err(refusal) = result {
-            step.effects.push(Effect::Ignored(refusal));
-        }
-        step
+        self.step(|engine, step| {
+            let result = match engine.role {
+                Role::Service => engine.receive_reply(opened, now, step),
+                Role::Client => engine.receive_request(opened, now, step),
+            };
+            if let Err(refusal) = result {
+                step.effects.push(Effect::Ignored(refusal));
+            }
+        })
     }
 
     /// A key answered one of our events, which it could see and not open, with a proof that it is
@@ -215,8 +251,27 @@ impl Engine {
         proof: &SubkeyProof,
         now: Timestamp,
     ) -> Step {
-        let mut step = Step::default();
-        let result = match self.table.get_mut(&stream).map(|entry| &mut entry.conversation) {
+        self.step(|engine, step| {
+            engine.enter(stream);
+            match engine.learn(stream, author, proof, now) {
+                Ok((outgoing, peer)) => {
+                    step.changes.push(Change::Learn(peer));
+                    engine.save(stream, step);
+                    step.effects.push(Effect::Publish(outgoing));
+                }
+                Err(refusal) => step.effects.push(Effect::Ignored(refusal)),
+            }
+        })
+    }
+
+    fn learn(
+        &mut self,
+        stream: StreamId,
+        author: PublicKey,
+        proof: &SubkeyProof,
+        now: Timestamp,
+    ) -> Result<(Outgoing, Peer), Refusal> {
+        match self.table.get_mut(&stream).map(|entry| &mut entry.conversation) {
             Some(Conversation::Ask(ask)) => ask
                 .learn(author, proof, now)
                 .map(|keys| (ask.outgoing(stream, keys), ask.peer.clone())),
@@ -231,73 +286,7 @@ impl Engine {
                 .learn(author, proof, now)
                 .map(|(keys, peer)| (send.outgoing_to(stream, keys), peer)),
             _ => Err(Refusal::Unexpected),
-        };
-        match result {
-            Ok((outgoing, peer)) => {
-                step.changes.push(Change::Learn(peer));
-                self.save(stream, &mut step);
-                step.effects.push(Effect::Publish(outgoing));
-            }
-            Err(refusal) => step.effects.push(Effect::Ignored(refusal)),
         }
-        step
-    }
-
-    /// The wallet has the money for an invoice: so much.
-    pub fn settled(
-        &mut self,
-        payment_hash: [u8; 32],
-        preimage: Option<&str>,
-        amount: Millisats,
-    ) -> Step {
-        let mut step = Step::default();
-        for stream in self.requests_for(payment_hash) {
-            if let Some(Conversation::Payment(payment)) = self.get(stream) {
-                step.changes.push(Change::Received {
-                    stream,
-                    main_key: payment.peer.main_key,
-                    payment_hash,
-                    amount,
-                    request: payment.message.to_string(),
-                });
-                let moved = payment.settled(preimage.map(str::to_owned));
-                self.moved(stream, moved, &mut step);
-            }
-        }
-        step
-    }
-
-    /// The wallet answered at `at` that an invoice is not paid.
-    pub fn unsettled(&mut self, payment_hash: [u8; 32], at: Timestamp) -> Step {
-        let mut step = Step::default();
-        for stream in self.requests_for(payment_hash) {
-            if let Some(Conversation::Payment(payment)) = self.get(stream)
-                && let Some(moved) = payment.unsettled(at)
-            {
-                self.moved(stream, moved, &mut step);
-            }
-        }
-        step
-    }
-
-    /// Paying the invoice of a refund has ended.
-    pub fn paid_out(&mut self, stream: StreamId, outcome: PaidOut) -> Step {
-        let mut step = Step::default();
-        if let Some(Conversation::Refund(refund)) = self.get(stream) {
-            let (event, state) = refund.over(outcome);
-            let counted = refund.counted(stream, state);
-            self.append(stream, event, &mut step);
-            step.changes.push(counted);
-            self.end(stream, &mut step);
-        }
-        step
-    }
-
-    fn requests_for(&self, payment_hash: [u8; 32]) -> Vec<StreamId> {
-        let first = StreamId::from_uuid(uuid::Uuid::nil());
-        let last = StreamId::from_uuid(uuid::Uuid::max());
-        let range = (payment_hash, first)..=(payment_hash, last);
-        self.invoices.range(range).map(|(_, stream)| *stream).collect()
     }
 
     /// Time passed. Handles at most `limit` conversations; call again while
@@ -309,7 +298,10 @@ impl Engine {
             if deadline > now {
                 break;
             }
-            self.expire(stream, now, &mut step);
+            self.guard(&mut step, |engine, step| {
+                engine.enter(stream);
+                engine.expire(stream, now, step);
+            });
             if let Some(entry) = self.table.get_mut(&stream)
                 && entry.deadline.is_some_and(|deadline| deadline <= now)
             {
@@ -358,29 +350,15 @@ impl Engine {
         }
     }
 
-    fn moved(&mut self, stream: StreamId, moved: super::payment::Moved, step: &mut Step) {
-        let changed = moved.event.is_some();
-        if let Some(event) = moved.event {
-            self.append(stream, event, step);
-        }
-        if moved.ended {
-            // The wallet need not be told twice: ending unwatches.
-            self.end(stream, step);
-            return;
-        }
-        if changed {
-            self.save(stream, step);
-            self.reindex(stream);
-        }
-        step.effects.extend(moved.effect);
-    }
-
     /// Puts a conversation under its stream, its routes and its deadline.
     fn admit(&mut self, stream: StreamId, conversation: Conversation, next_index: u64) {
-        for route in routes_of(&conversation) {
+        self.table.insert(stream, Entry { conversation, next_index, deadline: None });
+        self.enter(stream);
+        let Some(Entry { conversation, .. }) = self.table.get(&stream) else { return };
+        for route in routes_of(conversation) {
             self.routes.insert(route, stream);
         }
-        match &conversation {
+        match conversation {
             Conversation::Payment(payment) => {
                 if let Some(invoice) = payment.watched {
                     self.invoices.insert((invoice.payment_hash, stream));
@@ -400,7 +378,6 @@ impl Engine {
             | Conversation::Send(_)
             | Conversation::Subscription(_) => {}
         }
-        self.table.insert(stream, Entry { conversation, next_index, deadline: None });
         self.reindex(stream);
     }
 
@@ -558,9 +535,7 @@ impl Engine {
 
 fn routes_of(conversation: &Conversation) -> Vec<Route> {
     match conversation {
-        Conversation::Handshake(handshake) => std::iter::once(Route::token(&handshake.token))
-            .chain(handshake.plain_token.as_deref().map(Route::token))
-            .collect(),
+        Conversation::Handshake(handshake) => handshake.echoes().map(Route::token).collect(),
         Conversation::Ask(ask) => vec![ask.question.route()],
         Conversation::Refund(refund) => vec![refund.ask.question.route()],
         Conversation::Payment(payment) => vec![payment.route()],

@@ -80,6 +80,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let mut refusal = Refusal::Unexpected;
         for stream in self.routes.find(Route::token(&message.token)).to_vec() {
+            self.enter(stream);
             let Some(Conversation::Handshake(handshake)) = self.get(stream) else { continue };
             match handshake.receive(opened, message, now) {
                 Ok(met) => {
@@ -111,6 +112,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let mut refusal = Refusal::Unexpected;
         for stream in self.routes.find(route).to_vec() {
+            self.enter(stream);
             let ask = match self.get(stream) {
                 Some(Conversation::Ask(ask)) => ask,
                 Some(Conversation::Refund(refund)) if refund.unanswered() => &refund.ask,
@@ -173,6 +175,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let mut refusal = Refusal::Unexpected;
         for stream in self.routes.find(route).to_vec() {
+            self.enter(stream);
             let Some(Conversation::Payment(payment)) =
                 self.table.get_mut(&stream).map(|entry| &mut entry.conversation)
             else {
@@ -204,6 +207,7 @@ impl Engine {
         let mut closed = None;
         let mut refusal = None;
         for stream in known {
+            self.enter(stream);
             let Some(Conversation::Subscription(subscription)) = self.get(stream) else { continue };
             match subscription.close(opened, message.clone()) {
                 Ok(event) => closed = Some((event, stream)),
@@ -212,6 +216,7 @@ impl Engine {
         }
         let event = match (closed, refusal) {
             (Some((event, stream)), _) => {
+                self.enter(stream);
                 self.end(stream, step);
                 event
             }
@@ -221,6 +226,7 @@ impl Engine {
                 close_unknown(opened, message)
             }
         };
+        self.enter(closes);
         self.append(closes, event, step);
         self.save(closes, step);
         Ok(())

@@ -2,6 +2,7 @@
 
 mod bench;
 mod client;
+mod fault;
 mod handshake;
 mod login;
 mod one_answer;

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use nostr::{Event, EventId, Keys, PublicKey, Tag, TagKind, Timestamp as NostrTime};
+use nostr::{Event, EventId, Keys, PublicKey, Tag, TagKind};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -274,9 +274,11 @@ impl Link {
             .seal(cipher, &request.to_json(), &self.env)
             .map_err(|_| WalletError::BadRequest { what: "it is too long".to_owned() })?;
         let end = self.env.now().saturating_add(timeout).saturating_add(CLOCK_SKEW);
+        // Not `Tag::public_key`: one call of it brings `nostr`'s list of all tags there are into
+        // the program, 65 kB.
         let mut tags = vec![
-            Tag::public_key(self.wallet),
-            Tag::expiration(NostrTime::from_secs(end.as_secs())),
+            Tag::custom(TagKind::p(), [self.wallet.to_hex()]),
+            Tag::custom(TagKind::Expiration, [end.as_secs().to_string()]),
         ];
         if cipher == Cipher::Nip44 {
             tags.push(Tag::custom(TagKind::custom("encryption"), [cipher.as_str()]));

@@ -195,7 +195,7 @@ impl Bench {
         while let Some((stream, messages)) = self.engine.owed(below, false, |_| true) {
             assert!(below.is_none_or(|below| stream < below), "it goes on");
             below = Some(stream);
-            all.extend(messages);
+            all.extend(messages.expect("no fault"));
         }
         all
     }
@@ -268,7 +268,7 @@ impl Bench {
         let mut routes = 0;
         let mut deadlines = 0;
         let mut inbound = 0;
-        for (stream, entry) in &engine.table {
+        for (stream, entry) in engine.table.iter() {
             let (state, next_index) = self.records.get(stream).expect("saved");
             let saved: Conversation = serde_json::from_slice(state).expect("reads");
             assert_eq!(saved, entry.conversation, "what was saved is what is");

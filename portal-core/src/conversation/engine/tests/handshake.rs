@@ -4,7 +4,7 @@ use super::bench::{Bench, at, key, public, stream};
 use crate::conversation::handshake::Handshake;
 use crate::conversation::{Conversation, Effect};
 use crate::event::PortalEvent;
-use crate::primitives::ErrorCode;
+use crate::primitives::{ErrorCode, StreamId};
 use crate::protocol::envelope::Refusal;
 use crate::protocol::handshake::{ClientInfo, KeyHandshake};
 use crate::protocol::kinds::KEY_HANDSHAKE;
@@ -84,14 +84,38 @@ fn a_static_token_is_echoed_raw_or_decoded_by_many_people() {
         assert!(matches!(seen.event(), PortalEvent::KeyHandshake { main_key, .. }
             if main_key == public(person)));
     }
+    let named = |of: Option<(StreamId, &Handshake)>| of.map(|(stream, _)| stream);
+    assert_eq!(named(bench.engine.static_handshake("table 7")), Some(stream(1)));
+    assert_eq!(named(bench.engine.static_handshake("table%207")), None, "that is another token");
     for name in ["table 7", "table%207"] {
-        assert_eq!(bench.engine.static_handshake(name).map(|(stream, _)| stream), Some(stream(1)));
+        assert_eq!(named(bench.engine.static_handshake_of(name)), Some(stream(1)), "to revoke it");
     }
     assert!(bench.tick(at(1_000_000)).is_nothing(), "it has no end");
     bench.restart();
     let seen = bench.message(&key(4), KEY_HANDSHAKE, &opens("table 7", &[]), at(1_000_001));
     assert_eq!(seen.events.len(), 1, "it survives a restart");
     assert_eq!(bench.log[&stream(1)].len(), 4);
+}
+
+#[test]
+fn a_static_token_whose_echo_may_be_that_of_another_is_mistakable() {
+    let handshake = |in_url, plain| match static_token(in_url, plain) {
+        Conversation::Handshake(handshake) => handshake,
+        other => panic!("a handshake, not {other:?}"),
+    };
+    for (first, second) in [
+        (("a%20b", "a b"), ("a%2520b", "a%20b")),
+        (("a%2520b", "a%20b"), ("a%20b", "a b")),
+        (("%25", "%"), ("%2525", "%25")),
+    ] {
+        let mut bench = Bench::service();
+        assert!(!bench.engine.is_mistakable(&handshake(second.0, second.1)));
+        bench.open(stream(1), static_token(first.0, first.1));
+        assert!(bench.engine.is_mistakable(&handshake(second.0, second.1)), "{first:?}");
+        assert!(!bench.engine.is_mistakable(&handshake("a%2fb", "a/b")));
+        bench.open(stream(2), one_time("a%2525b"));
+        assert!(!bench.engine.is_mistakable(&handshake("a%252525b", "a%2525b")));
+    }
 }
 
 #[test]
