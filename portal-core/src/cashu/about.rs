@@ -148,8 +148,11 @@ impl About {
 
 fn tells_states(value: &Value) -> bool {
     let listed = value.pointer("/nuts/17/supported").and_then(Value::as_array);
-    let commands =
-        listed.into_iter().flatten().take(1024).filter_map(|entry| entry.get("commands")?.as_array());
+    let commands = listed
+        .into_iter()
+        .flatten()
+        .take(1024)
+        .filter_map(|entry| entry.get("commands")?.as_array());
     commands.flatten().any(|command| command == "proof_state")
 }
 
