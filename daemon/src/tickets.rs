@@ -114,7 +114,8 @@ fn kept_words(data_dir: &Path, env: &Env) -> Result<Secret<String>, TicketsError
     }
 }
 
-/// Goes on with what was begun, now and from time to time, and asks what has become of tickets.
+/// Goes on with what was begun, now and from time to time, and asks what has become of tickets;
+/// listens to the mints that tell it by themselves.
 pub(crate) fn look_after(state: &AppState) {
     let Some(wallet) = state.tickets.clone() else { return };
     let running = state.clone();
@@ -148,7 +149,17 @@ pub(crate) fn look_after(state: &AppState) {
                 tokio::time::sleep(EVERY).await;
             }
         };
-        running.stopping.run_until_cancelled(looking).await;
+        let listening = async {
+            loop {
+                match wallet.listen().await {
+                    Ok(never) => match never {},
+                    Err(error) => tracing::warn!(%error, "mints cannot be listened to"),
+                }
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        let both = async { tokio::join!(looking, listening) };
+        running.stopping.run_until_cancelled(both).await;
     });
 }
 

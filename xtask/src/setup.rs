@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const CARGO_DENY: &str = "0.20.2";
 /// The spelling checker is a wheel with the program in it: seconds, where a build takes minutes.
 const TYPOS: &str = "1.52.0";
-const CDK_CLI: &str = "0.18.3";
+const CDK: &str = "0.18.3";
 const NUTSHELL: &str = "0.21.0";
 /// nutshell asks for 0.17, which is no longer to be had; it is imported and not used.
 const BREEZ_SDK_SPARK: &str = "0.18.0";
@@ -137,23 +137,42 @@ pub fn cargo_deny(workspace: &Workspace, output: &Output, deadline: Instant) -> 
     Ok(program)
 }
 
-/// cdk's command line wallet, built once; a peer that we did not write.
-pub fn cdk_cli(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<PathBuf> {
-    let root = workspace.cache.join("tools").join(format!("cdk-cli-{CDK_CLI}"));
-    let program = root.join("bin/cdk-cli");
-    if !program.exists() {
-        let build = workspace.cache.join("tools/build-cdk");
-        let mut command = workspace.cargo(&["install", "cdk-cli", "--version", CDK_CLI]);
-        command
-            .args(["--locked", "--debug", "--root"])
-            .arg(&root)
-            .env("CARGO_TARGET_DIR", &build)
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .env("CARGO_INCREMENTAL", "0");
-        process::run(command, output, deadline)?;
-        std::fs::remove_dir_all(&build).context("the build of cdk-cli cannot be removed")?;
+/// cdk's programs: peers that we did not write.
+pub struct Cdk {
+    /// Its command line wallet.
+    pub cli: PathBuf,
+    /// Its mint.
+    pub mintd: PathBuf,
+}
+
+/// cdk's wallet and its mint, built once, and together: most of what they are made of is the same.
+pub fn cdk(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<Cdk> {
+    let tools = workspace.cache.join("tools");
+    let build = tools.join("build-cdk");
+    let installed = |name: &str, features: &[&str]| -> Result<PathBuf> {
+        let root = tools.join(format!("{name}-{CDK}"));
+        let program = root.join("bin").join(name);
+        if !program.exists() {
+            let mut command = workspace.cargo(&["install", name, "--version", CDK]);
+            command
+                .args(["--locked", "--debug", "--root"])
+                .arg(&root)
+                .args(features)
+                .env("CARGO_TARGET_DIR", &build)
+                .env("CARGO_PROFILE_DEV_DEBUG", "0")
+                .env("CARGO_INCREMENTAL", "0");
+            process::run(command, output, deadline)?;
+        }
+        Ok(program)
+    };
+    let cli = installed("cdk-cli", &[])?;
+    // Without the backends of real nodes.
+    let mintd =
+        installed("cdk-mintd", &["--no-default-features", "--features", "fakewallet,sqlite"])?;
+    if build.exists() {
+        std::fs::remove_dir_all(&build).context("the build of cdk's programs cannot be removed")?;
     }
-    Ok(program)
+    Ok(Cdk { cli, mintd })
 }
 
 /// nutshell's wallet, in an environment of its own.

@@ -1,4 +1,5 @@
 //! `ListTicketEvents`: what happened to tickets that were given away, in order, with a cursor.
+//! Whoever would ask again and again says how long it may wait for the next one.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,9 @@ pub struct Request {
     /// The number of the last event that is known.
     #[serde(default)]
     pub after: Option<u64>,
+    /// How long to wait when there is none behind that, in seconds; at most half a minute.
+    #[serde(default)]
+    pub wait: Option<u64>,
 }
 
 /// What is answered.
@@ -35,17 +39,29 @@ const WHAT: &str = "Failed to list ticket events";
 /// Lists them.
 #[cfg(feature = "cashu")]
 pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Outcome> {
+    use std::time::Duration;
+
     use portal_core::primitives::ErrorCode;
 
     use super::failed;
     use crate::error::CommandError;
 
     const PAGE: usize = 100;
+    const LONGEST: u64 = 30;
     let wallet = context.tickets(WHAT)?;
-    let events = wallet
-        .events(request.after.unwrap_or(0), PAGE)
-        .await
-        .map_err(|error| failed(error.into(), WHAT))?;
+    let after = request.after.unwrap_or(0);
+    let events = match request.wait.map_or(0, |wait| wait.min(LONGEST)) {
+        0 => wallet.events(after, PAGE).await,
+        wait => {
+            let next = wallet.next_events(after, PAGE);
+            let next = tokio::time::timeout(Duration::from_secs(wait), next);
+            match context.stopping.run_until_cancelled(next).await {
+                Some(Ok(found)) => found,
+                Some(Err(_)) | None => Ok(Vec::new()),
+            }
+        }
+    };
+    let events = events.map_err(|error| failed(error.into(), WHAT))?;
     let events = events
         .into_iter()
         .map(|(number, at, event)| {

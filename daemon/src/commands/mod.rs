@@ -57,6 +57,7 @@ use portal_core::service::{Call, EventSink, Idempotency, Service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
 pub use self::answer::Answer;
 use crate::error::CommandError;
@@ -74,6 +75,8 @@ pub struct Context<'a> {
     /// The ticket wallet.
     #[cfg(feature = "cashu")]
     pub tickets: Option<&'a portal_core::cashu::TicketWallet>,
+    /// Cancelled when the daemon stops: nobody waits for anything then.
+    pub stopping: &'a CancellationToken,
     /// Who receives the events of the stream that the command opens.
     pub attach: Option<Arc<dyn EventSink>>,
     /// Makes the command safe to repeat.

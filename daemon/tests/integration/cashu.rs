@@ -184,3 +184,30 @@ async fn without_a_wallet_the_commands_say_so() {
     }
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn who_waits_for_ticket_events_hears_at_once_and_not_for_ever() {
+    let world = world().await;
+    let shop = world.tickets.clone().expect("a wallet");
+    let options =
+        StockMintOptions { token: Some("secret".into()), sockets: true, ..Default::default() };
+    let mint = StockMint::start(options).await.expect("a mint");
+    let daemon = world.daemon().await;
+    let mut socket = daemon.socket().await;
+    let ticket = minted(&mut socket, "order", order(&mint, "vip", 1)).await;
+    let nothing = socket.data("ListTicketEvents", json!({"wait": 1})).await;
+    assert_eq!(nothing["events"], json!([]));
+    let asked = socket.send("ListTicketEvents", json!({"after": 0, "wait": 30})).await;
+    let told = async {
+        wallet(2).await.receive("r", &ticket).await.expect("receives");
+        socket.answer(&asked).await
+    };
+    let answer = tokio::select! {
+        ended = shop.listen() => panic!("{ended:?}"),
+        answer = told => answer,
+    };
+    assert_eq!(answer["data"]["events"][0]["event"]["type"], "spent", "{answer}");
+    // Who still waits does not keep the daemon from stopping.
+    socket.send("ListTicketEvents", json!({"after": 1_000, "wait": 30})).await;
+    daemon.stop().await;
+}

@@ -7,5 +7,6 @@ mod books;
 mod door;
 mod lightning;
 mod restart;
+mod socket;
 mod tickets;
 mod world;

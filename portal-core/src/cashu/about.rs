@@ -91,6 +91,8 @@ pub(super) struct About {
     mint_methods: Vec<(String, Unit)>,
     melt_methods: Vec<(String, Unit)>,
     pub(super) proves_signatures: bool,
+    /// A socket tells what becomes of proofs (NUT-17).
+    pub(super) tells_states: bool,
     pub(super) most_items: usize,
 }
 
@@ -121,6 +123,7 @@ impl About {
                 .pointer("/nuts/12/supported")
                 .and_then(Value::as_bool)
                 .unwrap_or(false),
+            tells_states: tells_states(value),
             most_items: usize::try_from(most).unwrap_or(usize::MAX).clamp(1, 1000),
         }
     }
@@ -141,6 +144,16 @@ impl About {
     pub(super) fn burns(&self, unit: &Unit) -> bool {
         !unit.is_money() && self.melt_methods.iter().any(|(m, u)| m == OWN_METHOD && u == unit)
     }
+}
+
+fn tells_states(value: &Value) -> bool {
+    let listed = value.pointer("/nuts/17/supported").and_then(Value::as_array);
+    let commands = listed
+        .into_iter()
+        .flatten()
+        .take(1024)
+        .filter_map(|entry| entry.get("commands")?.as_array());
+    commands.flatten().any(|command| command == "proof_state")
 }
 
 /// The payment method of our own mint, whose quotes are paid at once.
@@ -189,7 +202,8 @@ mod tests {
                 "4": {"methods": [{"method": "bolt11", "unit": "vip"}, {"method": "portal", "unit": "VIP"},
                     {"method": "bolt11", "unit": "sat"}, {"method": 4}]},
                 "5": {"methods": [{"method": "portal", "unit": "vip"}, {"method": "portal", "unit": "sat"}]},
-                "12": {"supported": true}},
+                "12": {"supported": true},
+                "17": {"supported": [{"method": "bolt11", "unit": "vip", "commands": ["proof_state"]}, 7]}},
             "max_array_length": 5000,
         }));
         let unit = |name: &str| name.parse::<Unit>().expect("a unit");
@@ -197,7 +211,9 @@ mod tests {
         assert_eq!(about.mint_method(&unit("sat")).expect("offered"), BOLT11);
         assert!(about.mint_method(&unit("usd")).is_err());
         assert!(about.burns(&unit("vip")) && !about.burns(&unit("sat")));
-        assert!(about.proves_signatures);
+        assert!(about.proves_signatures && about.tells_states);
+        let silent = json!({"nuts": {"17": {"supported": [{"commands": ["bolt11_mint_quote"]}]}}});
+        assert!(!About::read(&silent).tells_states);
         assert_eq!(about.most_items, 1000);
     }
 }

@@ -29,8 +29,9 @@
 //! documentation says.
 //!
 //! What this module does not do: it starts no task (whoever owns the wallet calls
-//! [`TicketWallet::recover`] at the start and from time to time), and it knows no messages (the
-//! façade does).
+//! [`TicketWallet::recover`] at the start and from time to time, and awaits
+//! [`TicketWallet::listen`] as long as it wants to hear of tickets at once), and it knows no messages
+//! (the façade does).
 
 mod about;
 mod address;
@@ -42,6 +43,7 @@ mod holdings;
 mod journal;
 mod keysets;
 mod knowledge;
+mod listen;
 mod lock;
 mod mint;
 mod move_old;
@@ -51,6 +53,7 @@ mod receive;
 mod request;
 mod restore;
 mod send;
+mod socket;
 mod take_back;
 mod token;
 mod transport;

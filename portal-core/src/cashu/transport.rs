@@ -92,6 +92,16 @@ impl Transport {
         Self { strangers, patience, clients: Mutex::default() }
     }
 
+    /// Where a mint may be; `trusted` when the owner of the wallet named it.
+    pub(super) const fn policy(&self, trusted: bool) -> AddressPolicy {
+        if trusted { AddressPolicy::Open } else { self.strangers }
+    }
+
+    /// How long a mint may take.
+    pub(super) const fn patience(&self) -> Patience {
+        self.patience
+    }
+
     /// The connection to one mint; `trusted` when the owner of the wallet named it.
     pub(super) async fn to(
         &self,
@@ -120,7 +130,7 @@ impl Transport {
     }
 
     async fn connect(&self, mint: &MintAddress, trusted: bool) -> Result<Client, CashuError> {
-        let policy = if trusted { AddressPolicy::Open } else { self.strangers };
+        let policy = self.policy(trusted);
         let mut builder = Client::builder()
             .connect_timeout(self.patience.connect)
             .timeout(self.patience.answer)

@@ -115,7 +115,7 @@ impl TicketWallet {
 }
 
 impl super::Inner {
-    async fn note_spent(
+    pub(super) async fn note_spent(
         &self,
         mint: &MintAddress,
         given: &[&ProofRow],

@@ -5,6 +5,7 @@ mod gate;
 mod harness;
 mod hostile;
 mod interop;
+mod listening;
 mod lost_answers;
 mod messages;
 mod tickets;

@@ -3,11 +3,15 @@
 
 use std::str::FromStr;
 
-use cdk_common::dhke::{blind_message, hash_to_curve, sign_message};
+use cdk_common::bitcoin::Network;
+use cdk_common::bitcoin::bip32::{DerivationPath, Xpriv};
+use cdk_common::dhke::{blind_message, hash_e, hash_to_curve, sign_message};
+use cdk_common::nut10::SpendingConditionVerification;
 use cdk_common::nuts::nut18::PaymentRequest;
 use cdk_common::secret::Secret as ProofSecret;
 use cdk_common::{
-    BlindSignature, CurrencyUnit, Id, Keys, MintRequest, Proof, PublicKey, SecretKey, nut20,
+    Amount, BatchMintRequest, BlindSignature, CurrencyUnit, Id, Keys, MeltRequest, MintRequest,
+    Proof, PublicKey, SECP256K1, SecretKey, SwapRequest, nut20,
 };
 use portal_core::cashu::{TicketRequest, TicketToken};
 use portal_core::identity::Mnemonic;
@@ -112,8 +116,48 @@ fn nut_11_signatures_for_locks() {
 }
 
 #[test]
+fn nut_11_signatures_for_a_whole_request() {
+    let nut = &vectors()["nut11"];
+    let swap = read::<SwapRequest>(&nut["messages"]["swap"]["request"]);
+    let melt = read::<MeltRequest<String>>(&nut["messages"]["melt"]["request"]);
+    let made = [("swap", swap.sig_all_msg_to_sign()), ("melt", melt.sig_all_msg_to_sign())];
+    for (name, message) in made {
+        let expected = &nut["messages"][name];
+        assert_eq!(message, text(&expected["text"]));
+        assert_eq!(hex::encode(Sha256::digest(&message)), text(&expected["sha256"]));
+    }
+    for case in list(&nut["swaps"]) {
+        read::<SwapRequest>(case).verify_spending_conditions().expect("spendable");
+    }
+    for case in list(&nut["swaps_wrong"]) {
+        assert!(read::<SwapRequest>(case).verify_spending_conditions().is_err(), "{case}");
+    }
+    for case in list(&nut["melts"]) {
+        read::<MeltRequest<String>>(case).verify_spending_conditions().expect("spendable");
+        let mut other = case.clone();
+        other["quote"] = "another".into();
+        assert!(read::<MeltRequest<String>>(&other).verify_spending_conditions().is_err());
+    }
+}
+
+#[test]
 fn nut_12_proofs_of_signatures() {
     let nut = &vectors()["nut12"];
+    let points = list(&nut["hash_e"]["points"]).iter().map(point);
+    assert_eq!(hex::encode(hash_e(points)), text(&nut["hash_e"]["hash"]));
+    let case = &nut["nonce"];
+    let made = BlindSignature::new(
+        Amount::from(1),
+        point(&case["C_"]),
+        "00882760bfa2eb41".parse().expect("an id"),
+        &point(&case["B_"]),
+        &key(&case["a"]),
+    )
+    .expect("signed");
+    made.verify_dleq(point(&case["A"]), point(&case["B_"])).expect("by the mint");
+    let proved = made.dleq.expect("proved");
+    assert_eq!(proved.e.to_secret_hex(), text(&case["e"]));
+    assert_eq!(proved.s.to_secret_hex(), text(&case["s"]));
     let case = &nut["signature"];
     let signature: BlindSignature = read(&case["blind_signature"]);
     signature.verify_dleq(point(&case["A"]), point(&case["B_"])).expect("by the mint");
@@ -132,32 +176,56 @@ fn nut_13_secrets_from_words() {
     assert_eq!(Some(u64::from(u32::from(id))), nut["keyset_int"].as_u64());
     let newer: Id = text(&nut["keyset_v2"]).parse().expect("an id");
     assert_eq!(Some(u64::from(u32::from(newer))), nut["keyset_v2_int"].as_u64());
-    for (number, (secret, factor)) in
-        (0..).zip(list(&nut["secrets"]).iter().zip(list(&nut["factors"])))
+    for (id, case) in [(id, nut), (text(&nut["v2"]["keyset"]).parse().expect("an id"), &nut["v2"])]
     {
-        let made = ProofSecret::from_seed(seed.expose(), id, number).expect("a secret");
-        assert_eq!(made.to_string(), text(secret));
-        let r = SecretKey::from_seed(seed.expose(), id, number).expect("a factor");
-        assert_eq!(r.to_secret_hex(), text(factor));
+        let expected = list(&case["secrets"]).iter().zip(list(&case["factors"]));
+        for (number, (secret, factor)) in (0..).zip(expected) {
+            let made = ProofSecret::from_seed(seed.expose(), id, number).expect("a secret");
+            assert_eq!(made.to_string(), text(secret));
+            let r = SecretKey::from_seed(seed.expose(), id, number).expect("a factor");
+            assert_eq!(r.to_secret_hex(), text(factor));
+        }
     }
+    let root = Xpriv::new_master(Network::Bitcoin, seed.expose()).expect("a root");
+    for (path, secret) in list(&nut["paths"]).iter().zip(list(&nut["secrets"])) {
+        let path: DerivationPath = format!("{}/0", text(path)).parse().expect("a path");
+        let made = root.derive_priv(&SECP256K1, &path).expect("a key").private_key;
+        assert_eq!(SecretKey::from(made).to_secret_hex(), text(secret));
+    }
+}
+
+/// What is read of a request that says this; one with a lock whose conditions nobody here knows is
+/// refused, not read without it.
+fn assert_read(text: &str, said: &Value) {
+    let read = TicketRequest::parse(text);
+    if !said["nut10"].is_null() {
+        assert!(read.is_err(), "{read:?}");
+        return;
+    }
+    let read = read.expect("reads");
+    assert_eq!(read.id.as_deref(), said["i"].as_str());
+    assert_eq!(read.amount, said["a"].as_u64());
+    assert_eq!(read.unit.as_ref().map(|unit| unit.as_str()), said["u"].as_str());
+    assert_eq!(read.description.as_deref(), said["d"].as_str());
+    let mints: Vec<&str> = read.mints.iter().map(|mint| mint.as_str()).collect();
+    let expected: Vec<&str> = list(&said["m"]).iter().map(self::text).collect();
+    assert_eq!(mints, expected);
 }
 
 #[test]
 fn nut_18_payment_requests() {
-    let nut = &vectors()["nut18"];
-    for case in list(&nut["requests"]) {
-        let request = TicketRequest::parse(text(&case["text"])).expect("reads");
-        assert_eq!(request.id.as_deref(), case["id"].as_str());
-        assert_eq!(request.amount, case["amount"].as_u64());
-        let mints: Vec<&str> = request.mints.iter().map(|mint| mint.as_str()).collect();
-        let expected: Vec<&str> = list(&case["mints"]).iter().map(text).collect();
-        assert_eq!(mints, expected);
-        assert_eq!(request.unit.as_ref().map(|unit| unit.as_str()), Some("sat"));
+    for case in list(&vectors()["nut18"]["requests"]) {
+        let decoded = PaymentRequest::from_str(text(&case["text"])).expect("reads");
+        assert_eq!(decoded, read(&case["request"]), "{case}");
+        assert_read(text(&case["text"]), &case["request"]);
     }
-    let locked = text(&nut["locked"]);
-    assert!(PaymentRequest::from_str(locked).is_ok());
-    let refused = TicketRequest::parse(locked);
-    assert!(refused.is_err(), "a lock with conditions we do not know is not simply left out");
+}
+
+#[test]
+fn nut_26_payment_requests_in_capital_letters() {
+    for case in list(&vectors()["nut26"]["requests"]) {
+        assert_read(text(&case["text"]), &case["request"]);
+    }
 }
 
 #[test]
@@ -172,8 +240,29 @@ fn nut_20_locked_quotes() {
     let request: MintRequest<String> = read(&nut["request"]);
     let hash = hex::encode(Sha256::digest(request.msg_to_sign()));
     assert_eq!(hash, text(&nut["message_sha256"]));
+    assert_eq!(hex::encode(request.msg_to_sign()), text(&nut["message"]));
     request.verify_signature(point(&nut["pubkey"])).expect("signed");
     let mut other = request;
     other.quote.push('x');
     assert!(other.verify_signature(point(&nut["pubkey"])).is_err());
+    // As wallets signed before messages had a tag and lengths.
+    let older = &nut["older"];
+    let mut request: MintRequest<String> = read(&older["request"]);
+    request.verify_signature(point(&older["pubkey"])).expect("signed");
+    request.signature = older["wrong_signature"].as_str().map(str::to_owned);
+    assert!(request.verify_signature(point(&older["pubkey"])).is_err());
+}
+
+#[test]
+fn nut_29_a_batch_of_locked_quotes() {
+    let nut = &vectors()["nut29"];
+    let request: BatchMintRequest<String> = read(&nut["request"]);
+    let quote = request.quotes[0].clone();
+    assert_eq!(hex::encode(request.msg_to_sign(&quote)), text(&nut["message"]));
+    let hash = hex::encode(Sha256::digest(request.msg_to_sign(&quote)));
+    assert_eq!(hash, text(&nut["message_sha256"]));
+    let signature = text(&nut["request"]["signatures"][0]);
+    let key = point(&nut["pubkey"]);
+    request.verify_quote_signature(&quote, signature, &key).expect("signed");
+    assert!(request.verify_quote_signature(&"other".to_owned(), signature, &key).is_err());
 }

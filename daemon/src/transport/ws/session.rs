@@ -351,6 +351,7 @@ async fn execute(
         wallet_missing: state.wallet_missing,
         #[cfg(feature = "cashu")]
         tickets: state.tickets.as_ref(),
+        stopping: &state.stopping,
         attach: attachment.map(|attachment| attachment as Arc<dyn EventSink>),
         idempotency,
     };

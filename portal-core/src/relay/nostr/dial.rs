@@ -16,8 +16,8 @@ use tokio_tungstenite::{
 
 use crate::relay::{AddressError, AddressPolicy, RelayAddress};
 
-/// A connection to a relay.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A connection to a relay, or to whatever else speaks over a WebSocket.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// The largest frame and message that is read; larger ones end the connection.
 const MAX_MESSAGE: usize = 1 << 20;
@@ -32,7 +32,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
+pub(crate) enum DialError {
     #[error(transparent)]
     Address(#[from] AddressError),
     #[error("no address answered")]
@@ -42,7 +42,7 @@ pub(super) enum DialError {
 }
 
 /// Connects to a relay.
-pub(super) async fn dial(relay: &RelayAddress, policy: AddressPolicy) -> Result<Socket, DialError> {
+pub(crate) async fn dial(relay: &RelayAddress, policy: AddressPolicy) -> Result<Socket, DialError> {
     policy.allows(relay)?;
     let (host, port) = relay.host_and_port();
     let addresses = policy.resolve(&host, port).await?;

@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::backoff::BackoffOptions;
+#[cfg(feature = "cashu")]
+pub(crate) use self::dial::{Socket, dial};
 use self::link::Link;
 use self::standing::Subscription;
 use super::{

@@ -20,6 +20,7 @@ use axum::routing::get;
 use axum::{Router, serve};
 use cdk::Mint;
 use cdk::mint::{MintBuilder, MintMeltLimits, UnitConfig};
+use cdk::nuts::nut17::SupportedMethods;
 use cdk::nuts::{CurrencyUnit, PaymentMethod};
 use cdk_sqlite::MintSqliteDatabase;
 use serde_json::{Value, json};
@@ -86,6 +87,8 @@ pub struct StockMintOptions {
     pub newer_keysets: bool,
     /// Whether quotes are paid at once.
     pub paid: bool,
+    /// Whether it says that it has a socket (NUT-17); it has one in any case.
+    pub sockets: bool,
 }
 
 impl Default for StockMintOptions {
@@ -97,6 +100,7 @@ impl Default for StockMintOptions {
             token: None,
             newer_keysets: true,
             paid: true,
+            sockets: false,
         }
     }
 }
@@ -153,6 +157,10 @@ impl StockMint {
                 unit.name.parse().unwrap_or_else(|_| CurrencyUnit::custom(&unit.name));
             let config = UnitConfig { amounts: unit.amounts.clone(), input_fee_ppk: unit.fee_ppk };
             builder.configure_unit(currency.clone(), config)?;
+            if options.sockets {
+                let offered = SupportedMethods::default_bolt11(currency.clone());
+                builder = builder.with_supported_websockets(offered);
+            }
             let backend = Arc::new(backend::AtOnce::new(paid.clone()));
             for method in [PaymentMethod::BOLT11, PaymentMethod::Custom("portal".into())] {
                 let limits = MintMeltLimits::new(1, 1_000_000);

@@ -5,6 +5,7 @@
 //! locked by itself, and a login never waits for it. One thread owns the connection; each call is
 //! one transaction, and is durable (`synchronous=FULL`) when it returns. One process per file.
 
+mod news;
 mod queries;
 mod rows;
 #[cfg(test)]
@@ -16,8 +17,9 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+pub use news::News;
 pub use rows::{
     AdmissionRow, AllowanceRow, Change, KeysetRow, MintRow, Move, OperationRow, ProofRow,
     ProofState, SumRow, TicketEventRow, UnitInfoRow, Y,
@@ -36,6 +38,7 @@ pub struct TicketStore {
     worker: Worker<Job>,
     /// Held by this process alone, until the store is closed or the process ends.
     lock: Mutex<Option<File>>,
+    news: watch::Sender<News>,
 }
 
 /// What [`TicketStore::begin`] found.
@@ -89,7 +92,7 @@ impl TicketStore {
                 }
             }
         })?;
-        Ok(Self { worker, lock: Mutex::new(lock) })
+        Ok(Self { worker, lock: Mutex::new(lock), news: watch::Sender::default() })
     }
 
     /// One transaction on the store's thread.

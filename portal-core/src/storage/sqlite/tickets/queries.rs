@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::news::Tells;
 use super::rows::{
     AdmissionRow, AllowanceRow, Change, KeysetRow, MintRow, Move, OperationRow, ProofRow,
     ProofState, SumRow, TicketEventRow, UnitInfoRow, Y,
@@ -154,7 +155,7 @@ fn apply_move(
     if changed == 1 { Ok(()) } else { Err(StorageError::Conflict { what: "a proof".to_owned() }) }
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     transaction: &Transaction<'_>,
     sql: &str,
     parameters: impl rusqlite::Params,
@@ -260,6 +261,7 @@ impl TicketStore {
     /// # Errors
     /// [`StorageError::Conflict`] when a proof is not where the change expects it.
     pub async fn apply(&self, change: Change, now: u64) -> Result<()> {
+        let tells = Tells::of(&change);
         self.call(move |transaction| {
             let key = change.operation.as_ref().map(|row| row.key.as_str());
             for row in &change.insert {
@@ -282,6 +284,7 @@ impl TicketStore {
             Ok(())
         })
         .await
+        .inspect(|()| self.tell(tells))
     }
 
     /// The operation with this key.
@@ -673,6 +676,7 @@ impl TicketStore {
     /// When the store fails.
     pub async fn close_admission(&self, id: &str, event: Option<String>, now: u64) -> Result<()> {
         let id = id.to_owned();
+        let tells = Tells { given: false, events: event.is_some() };
         self.call(move |transaction| {
             let closed = transaction
                 .execute("UPDATE admission SET open = 0 WHERE id = ?1 AND open = 1", [&id])
@@ -688,6 +692,7 @@ impl TicketStore {
             Ok(())
         })
         .await
+        .inspect(|()| self.tell(tells))
     }
 
     /// Inserts or replaces what a person allows a service.
