@@ -299,8 +299,13 @@ fn bad(terminal: &Terminal) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use portal_core::env::Env;
     use portal_core::primitives::RequestId;
     use portal_core::protocol::payment::SinglePaymentRequest;
+    use portal_core::wallet::simulated::SimulatedNetwork;
+    use portal_core::wallet::{LightningWallet as _, NewInvoice};
 
     use super::*;
 
@@ -318,19 +323,17 @@ mod tests {
         })
     }
 
-    #[test]
-    fn a_payment_shows_what_the_invoice_takes() {
-        let invoice = Bolt11 {
-            text: String::new(),
-            payment_hash: portal_core::wallet::PaymentHash([0; 32]),
-            amount: Some(Millisats::new(2_000)),
+    #[tokio::test]
+    async fn a_payment_shows_what_the_invoice_takes() {
+        let network = SimulatedNetwork::new(Env::system());
+        let shop = network.wallet("shop", Millisats::new(0)).expect("in memory");
+        let order = NewInvoice {
+            amount: Millisats::new(2_000),
             description: None,
-            description_hash: None,
-            created_at: Timestamp::from_secs(0),
-            expires_at: Timestamp::from_secs(0),
-            network: "regtest",
-            payee: [2; 33],
+            expiry: Duration::from_secs(60),
         };
+        let invoice = shop.make_invoice(order).await.expect("made").bolt11;
+        let invoice = Bolt11::parse(&invoice).expect("an invoice");
         let about = About::of(&payment(Currency::Millisats, 1_500), Some(&invoice));
         assert_eq!((about.amount.as_deref(), about.msat), (Some("2 sats"), Some(2_000)));
         assert_eq!(about.description.as_deref(), Some("Coffee [2J and cake"));

@@ -1,12 +1,10 @@
 //! `CalculateNextOccurrence`: when a calendar is due next. The moment asked about counts, as it
 //! always did; with `exclusive` it does not, which is what a scheduler wants.
 
-use portal_core::primitives::{ErrorCode, Timestamp};
-use portal_core::protocol::calendar::Calendar;
+use portal_core::primitives::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Outcome, Result};
-use crate::error::CommandError;
+use super::{Context, Outcome, Result, input};
 
 /// What is asked.
 #[derive(Clone, Deserialize)]
@@ -31,9 +29,7 @@ pub struct Reply {
 /// Calculates.
 pub(super) async fn handle(request: Request, _: Context<'_>) -> Result<Outcome> {
     let Request { calendar, from, exclusive } = request;
-    let calendar: Calendar = calendar.parse().map_err(|error| {
-        CommandError::new(ErrorCode::InvalidCalendar, format!("Invalid calendar: {error}"))
-    })?;
+    let calendar = input::calendar(&calendar)?;
     let next_occurrence =
         if exclusive { calendar.next_after(from) } else { calendar.next_from(from) };
     Ok(Reply { next_occurrence }.into())

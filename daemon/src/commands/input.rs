@@ -4,6 +4,7 @@
 use nostr::PublicKey;
 use portal_core::primitives::{ErrorCode, Secret, StreamId};
 use portal_core::protocol::Currency;
+use portal_core::protocol::calendar::Calendar;
 use portal_core::service::Recipient;
 use serde::{Deserialize, Deserializer};
 
@@ -43,6 +44,16 @@ pub fn recipient(
     }
     let subkeys = subkeys.iter().map(|text| key(text, "subkeys")).collect::<Result<Vec<_>, _>>()?;
     Ok(Recipient { main_key, subkeys })
+}
+
+/// Reads a calendar expression.
+///
+/// # Errors
+/// `invalid_calendar`.
+pub fn calendar(text: &str) -> Result<Calendar, CommandError> {
+    text.parse().map_err(|error| {
+        CommandError::new(ErrorCode::InvalidCalendar, format!("Invalid calendar: {error}"))
+    })
 }
 
 /// A currency: `"Millisats"` (the older documentation also writes `"millisats"`), a fiat code, or

@@ -2,7 +2,6 @@
 
 use portal_core::primitives::{RequestId, StreamId, Timestamp};
 use portal_core::protocol::Currency;
-use portal_core::protocol::calendar::Calendar;
 use portal_core::protocol::subscription::{Recurrence, RecurringPaymentResponse};
 use portal_core::service::NewRecurringPayment;
 use serde::{Deserialize, Serialize};
@@ -53,7 +52,7 @@ pub struct Content {
 #[derive(Clone, Deserialize)]
 pub struct RecurrenceContent {
     /// The rule.
-    pub calendar: Calendar,
+    pub calendar: String,
     /// The first charge.
     #[serde(deserialize_with = "Timestamp::lenient")]
     pub first_payment_due: Timestamp,
@@ -63,6 +62,18 @@ pub struct RecurrenceContent {
     /// No more charges than this.
     #[serde(default)]
     pub max_payments: Option<u32>,
+}
+
+impl RecurrenceContent {
+    /// What it says, once its rule is read.
+    ///
+    /// # Errors
+    /// `invalid_calendar`.
+    pub(super) fn read(self) -> Result<Recurrence> {
+        let Self { calendar, first_payment_due, until, max_payments } = self;
+        let calendar = input::calendar(&calendar)?;
+        Ok(Recurrence { until, calendar, max_payments, first_payment_due })
+    }
 }
 
 /// What is answered.
@@ -90,11 +101,11 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         schedule,
     } = payment_request;
     let what = Answer::Recurring { schedule: None }.what();
-    let RecurrenceContent { calendar, first_payment_due, until, max_payments } = recurrence;
+    let recurrence = recurrence.read().map_err(|error| error.during(what))?;
     let wanted = NewRecurringPayment {
         amount,
         currency,
-        recurrence: Recurrence { until, calendar, max_payments, first_payment_due },
+        recurrence,
         expires_at,
         description,
         auth_token,

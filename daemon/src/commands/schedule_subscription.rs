@@ -2,7 +2,6 @@
 //! merchant still ran their own schedule.
 
 use portal_core::protocol::Currency;
-use portal_core::protocol::subscription::Recurrence;
 use portal_core::service::AgreedSubscription;
 use serde::Deserialize;
 
@@ -52,12 +51,12 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
     let recipient = input::recipient(&main_key, &subkeys, "main key")?;
     let Content { subscription_id, amount, currency, recurrence, description, auth_token } =
         subscription;
-    let RecurrenceContent { calendar, first_payment_due, until, max_payments } = recurrence;
+    let recurrence = recurrence.read().map_err(|error| error.during(what))?;
     let agreed = AgreedSubscription {
         subscription_id,
         amount,
         currency,
-        recurrence: Recurrence { until, calendar, max_payments, first_payment_due },
+        recurrence,
         description,
         auth_token,
     };

@@ -160,6 +160,18 @@ async fn refusals_say_what_is_wrong() {
     let zone = wanted(&world, now, &json!({"time_zone": "Mars/Olympus"}));
     let error = socket.call("RequestRecurringPayment", zone).await;
     assert_eq!(error["code"], ErrorCode::InvalidCalendar.word());
+    for calendar in ["fortnightly", "*-13-01", "*-*-* 10:00:00 Mars/Olympus"] {
+        let mut asked = wanted(&world, now, &json!({}));
+        asked["payment_request"]["recurrence"]["calendar"] = json!(calendar);
+        let error = socket.call("RequestRecurringPayment", asked).await;
+        assert_eq!(error["code"], ErrorCode::InvalidCalendar.word(), "{calendar}: {error}");
+        let recurrence = json!({"calendar": calendar, "first_payment_due": now.to_string()});
+        let agreed = json!({"main_key": world.person_key(), "subscription": {
+            "subscription_id": "older", "amount": 1000, "currency": "Millisats",
+            "recurrence": recurrence}});
+        let error = socket.call("ScheduleSubscription", agreed).await;
+        assert_eq!(error["code"], ErrorCode::InvalidCalendar.word(), "{calendar}: {error}");
+    }
     daemon.stop().await;
 
     let off = world.daemon().await;

@@ -191,8 +191,6 @@ pub enum Effect {
         stream: StreamId,
         /// BOLT11.
         invoice: String,
-        /// Paid earlier than this, it was for something else.
-        since: Timestamp,
     },
     /// A request for the person is new, or has been withdrawn.
     Inbox {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::Ask;
 use super::{Change, Effect};
 use crate::event::PortalEvent;
-use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, Millisats, StreamId};
 
 /// Money that goes back to whoever paid it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,6 @@ pub struct Refund {
     pub payment: StreamId,
     /// How much.
     pub amount: Millisats,
-    /// When it was asked for: an invoice that was paid before is not one for this.
-    pub asked_at: Timestamp,
     /// The invoice, once there is one.
     #[serde(default)]
     pub invoice: Option<String>,
@@ -97,7 +95,7 @@ impl Refund {
     /// What has to be done when there is an invoice.
     pub(super) fn pay_out(&self, stream: StreamId) -> Option<Effect> {
         let invoice = self.invoice.clone()?;
-        Some(Effect::PayOut { stream, invoice, since: self.asked_at })
+        Some(Effect::PayOut { stream, invoice })
     }
 
     /// The last word, and the state that goes with it.

@@ -186,10 +186,10 @@ impl Effects {
             Effect::Unwatch { payment_hash } => {
                 self.tell_watch(WatchCommand::Unwatch { payment_hash });
             }
-            Effect::PayOut { stream, invoice, since } => {
+            Effect::PayOut { stream, invoice } => {
                 if let Some(payouts) = &self.payouts {
                     // They end only with the node.
-                    drop(payouts.send(Payout { stream, invoice, since }));
+                    drop(payouts.send(Payout { stream, invoice }));
                 }
             }
             Effect::Ended(stream) => self.hub.ended(stream),

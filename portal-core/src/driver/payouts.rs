@@ -1,7 +1,9 @@
 //! Pays what conversations have to pay (refunds), and keeps the accounts of the wallet.
 //!
 //! The conversation is durable before this hears of it, and hears how it ended; a payment that it
-//! is told of again after a restart is not made again, only asked about.
+//! is told of again after a restart is not made again, only asked about. Each invoice is reserved
+//! for its conversation before the first attempt, so that a payment of the same invoice for
+//! something else is told from our own by name and not by the clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use super::machine_loop::Job;
 use super::tasks::Tasks;
 use crate::conversation::refund::PaidOut;
 use crate::payments::{PayError, PayRequest, Payer};
-use crate::primitives::{ErrorCode, StreamId, Timestamp};
+use crate::primitives::{ErrorCode, StreamId};
 use crate::wallet::WalletError;
 use crate::wallet::bolt11::Bolt11;
 
@@ -29,8 +31,6 @@ pub struct Payout {
     pub stream: StreamId,
     /// BOLT11.
     pub invoice: String,
-    /// Paid earlier than this, it was for something else.
-    pub since: Timestamp,
 }
 
 /// Starts paying what is sent, and asking about what is not known.
@@ -57,11 +57,11 @@ pub fn start(
                 payout = payouts.recv() => payout,
                 () = spawner.stopping() => return,
             };
-            let Some(Payout { stream, invoice, since }) = payout else { return };
+            let Some(Payout { stream, invoice }) = payout else { return };
             let (payer, jobs, stop) = (payer.clone(), jobs.clone(), spawner.clone());
             spawner.spawn(async move {
                 tokio::select! {
-                    outcome = pay_out(&payer, &invoice, since) => {
+                    outcome = pay_out(&payer, stream, &invoice) => {
                         // The loop only goes away when the node stops.
                         drop(jobs.send(Job::PaidOut { stream, outcome }));
                     }
@@ -74,39 +74,45 @@ pub fn start(
 }
 
 /// Pays, however long it takes to know how that ended.
-async fn pay_out(payer: &Payer, invoice: &str, since: Timestamp) -> PaidOut {
+async fn pay_out(payer: &Payer, stream: StreamId, invoice: &str) -> PaidOut {
+    let Ok(read) = Bolt11::parse(invoice) else {
+        let reason = "it is not a BOLT11 invoice".to_owned();
+        return PaidOut::NotPaid { code: ErrorCode::InvalidInvoice, reason };
+    };
     let request = PayRequest::new(invoice);
     let mut pause = FIRST_PAUSE;
-    // Once: from the first attempt on the row is our own, and the clock may have gone back.
-    if was_paid_before(payer, invoice, since).await {
-        let reason = "the invoice was paid before".to_owned();
-        return PaidOut::NotPaid { code: ErrorCode::InvalidInvoice, reason };
-    }
+    let mut reserved = false;
     loop {
-        match payer.pay(&request).await {
-            Ok(paid) => return PaidOut::Settled { preimage: paid.preimage, fee: paid.fee },
-            // Not known, or nothing was sent and it can be tried until the invoice ends.
-            Err(
-                PayError::Pending
-                | PayError::Storage(_)
-                | PayError::Wallet(
-                    WalletError::Timeout | WalletError::Unreachable | WalletError::ShutDown,
-                ),
-            ) => {}
-            Err(error) => {
-                return PaidOut::NotPaid { code: error.code(), reason: error.to_string() };
+        if !reserved {
+            match payer.reserve(read.payment_hash.0, stream).await {
+                Ok(true) => reserved = true,
+                Ok(false) => {
+                    let reason = "the invoice was paid before".to_owned();
+                    return PaidOut::NotPaid { code: ErrorCode::InvalidInvoice, reason };
+                }
+                // Nothing is paid that could not be known as ours afterwards.
+                Err(error) => tracing::warn!(%error, "an invoice cannot be reserved"),
+            }
+        }
+        if reserved {
+            match payer.pay(&request).await {
+                Ok(paid) => {
+                    return PaidOut::Settled { preimage: paid.preimage, fee: paid.fee };
+                }
+                // Not known, or nothing was sent and it can be tried until the invoice ends.
+                Err(
+                    PayError::Pending
+                    | PayError::Storage(_)
+                    | PayError::Wallet(
+                        WalletError::Timeout | WalletError::Unreachable | WalletError::ShutDown,
+                    ),
+                ) => {}
+                Err(error) => {
+                    return PaidOut::NotPaid { code: error.code(), reason: error.to_string() };
+                }
             }
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
-}
-
-/// Whether the journal has this invoice from a time when nobody had asked for it. One that is
-/// still under way proves nothing: it may be ours, from before a restart. A store that cannot be
-/// read now does not pay either.
-async fn was_paid_before(payer: &Payer, invoice: &str, since: Timestamp) -> bool {
-    let Ok(read) = Bolt11::parse(invoice) else { return false };
-    let row = payer.record(read.payment_hash.0).await;
-    row.is_ok_and(|row| row.is_some_and(|row| row.at < since && !row.is_pending()))
 }

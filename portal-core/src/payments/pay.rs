@@ -253,13 +253,14 @@ impl Desk<'_> {
             timeout: PATIENCE,
         };
         self.check_fee(&facts, &order, most).await?;
+        let payee = invoice.payee();
         let record = OutgoingRecord {
             payment_hash: invoice.payment_hash.0,
             invoice: invoice.text,
             amount,
             status: OutgoingStatus::Pending,
             at: self.env.now(),
-            payee: Some(invoice.payee),
+            payee: Some(payee),
             max_fee: most,
             attempt,
         };

@@ -12,7 +12,8 @@ use super::busy::Busy;
 use super::pay::{Desk, Facts, Known, PaidInvoice, PayError, PayRequest};
 use super::policy::PayPolicy;
 use crate::env::Env;
-use crate::storage::{OutgoingRecord, StorageError, Store};
+use crate::primitives::{Millisats, StreamId};
+use crate::storage::{OutgoingRecord, StorageError, Store, Write, commit};
 use crate::wallet::bolt11::Bolt11;
 use crate::wallet::{Direction, LightningWallet, WalletEvent};
 
@@ -99,6 +100,34 @@ impl Payer {
         payment_hash: [u8; 32],
     ) -> Result<Option<OutgoingRecord>, StorageError> {
         self.store.outgoing(payment_hash).await
+    }
+
+    /// Reserves an invoice for a stream, for good: whatever is in the journal about it from then on
+    /// was paid for that stream, however often the process ends and whatever the clock says. False
+    /// when it was paid, or is being paid, for something else.
+    ///
+    /// # Errors
+    /// When the store fails; ask again before paying.
+    ///
+    /// # Cancel safety
+    /// It may be reserved also when the future is dropped.
+    pub async fn reserve(
+        &self,
+        payment_hash: [u8; 32],
+        stream: StreamId,
+    ) -> Result<bool, StorageError> {
+        let _held = self.busy.hold(payment_hash).await;
+        let name = format!("payout/{}", hex::encode(payment_hash));
+        let mine = stream.to_string().into_bytes();
+        if let Some(reserved) = self.store.setting(&name).await? {
+            return Ok(reserved == mine);
+        }
+        let row = self.store.outgoing(payment_hash).await?;
+        if row.is_some_and(|row| row.spent() > Millisats::new(0)) {
+            return Ok(false);
+        }
+        commit(&*self.store, vec![Write::PutSetting { name, value: mine }]).await?;
+        Ok(true)
     }
 
     /// Asks the wallet what became of every payment whose outcome is not known, except those that

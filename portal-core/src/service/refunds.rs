@@ -97,13 +97,7 @@ impl Payments<'_> {
                 message: json(&message).into(),
                 expires_at,
             };
-            let refund = Refund {
-                ask,
-                payment: new.payment,
-                amount,
-                asked_at: node.env().now(),
-                invoice: None,
-            };
+            let refund = Refund { ask, payment: new.payment, amount, invoice: None };
             Ok(Conversation::Refund(Box::new(refund)))
         })
         .await

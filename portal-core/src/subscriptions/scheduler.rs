@@ -137,31 +137,41 @@ impl<T: Till> Scheduler<T> {
     }
 
     /// Whether the person was asked to pay.
-    async fn attend(&self, record: ScheduleRecord, now: Timestamp) -> Result<bool, SchedulerError> {
+    ///
+    /// The row as it was found will do, although somebody may have changed it since: whatever is
+    /// done about a subscription that is due appends an event, and the store refuses one whose
+    /// place is taken. It is read again only then, and when it was not yet agreed to, which is the
+    /// one case that may be saved without an event.
+    pub(super) async fn attend(
+        &self,
+        record: ScheduleRecord,
+        now: Timestamp,
+    ) -> Result<bool, SchedulerError> {
         let stream = record.stream;
         let _lock = self.lock(stream).await;
-        let mut charged = false;
-        // As it is now: somebody may have changed it while this waited for the lock.
-        while let Some(mut subscription) = self.load(stream).await? {
+        let mut found = Some(Subscription::read(&record)?);
+        loop {
+            let subscription = match found.take() {
+                Some(found) if !matches!(found.phase, Phase::Proposed { .. }) => Some(found),
+                _ => self.load(stream).await?,
+            };
+            let Some(mut subscription) = subscription else { return Ok(false) };
             if let Phase::Proposed { request, .. } = subscription.phase {
                 if subscription.due_at().is_some_and(|at| at <= now) {
                     self.proposal_overdue(subscription, request, now).await?;
                 }
-                break;
+                return Ok(false);
             }
             match subscription.look(now) {
-                Look::Nothing => break,
+                Look::Nothing => return Ok(false),
                 Look::Moved(change) => match self.save(subscription, change).await {
-                    Ok(_) | Err(SchedulerError::Storage(StorageError::Conflict { .. })) => {}
+                    Ok(saved) => found = Some(saved),
+                    Err(SchedulerError::Storage(StorageError::Conflict { .. })) => {}
                     Err(error) => return Err(error),
                 },
-                Look::Charge { .. } => {
-                    charged = self.charge(subscription, now).await?;
-                    break;
-                }
+                Look::Charge { .. } => return self.charge(subscription, now).await,
             }
         }
-        Ok(charged)
     }
 
     async fn charge(
@@ -198,8 +208,12 @@ impl<T: Till> Scheduler<T> {
             Err(TillError::Refused { reason }) => {
                 let mut subscription = before;
                 let change = subscription.charge_postponed(reason, now);
-                self.save(subscription, change).await?;
-                Ok(false)
+                match self.save(subscription, change).await {
+                    Ok(_) | Err(SchedulerError::Storage(StorageError::Conflict { .. })) => {
+                        Ok(false)
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error.into()),
         }

@@ -7,6 +7,7 @@ use portal_core::client::{Client, IncomingRequest, RequestBody};
 use portal_core::conversation::refund::RefundState;
 use portal_core::env::{Env, mock};
 use portal_core::event::{PaymentUpdate, PortalEvent};
+use portal_core::payments::pay::reconcile;
 use portal_core::primitives::{ErrorCode, Millisats, StreamId};
 use portal_core::protocol::Currency;
 use portal_core::service::{Call, Idempotency, NewInvoiceRequest, NewRefund, Recipient, Service};
@@ -190,6 +191,69 @@ async fn an_invoice_that_was_paid_before_gives_nothing_back() {
     assert_eq!(end.code(), ErrorCode::InvalidInvoice);
     let refunds = service.payments().refunds(payment).await.expect("reads");
     assert_eq!(refunds[0].state, RefundState::Void);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_is_known_as_ours_though_the_clock_went_back_and_the_process_died() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let theirs = Env::new(clock.clone(), Arc::new(mock::SeededRng::new(2)));
+    let mut world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| builder.env(env.clone())).await;
+    let wallet = world.person_wallet.clone();
+    let client = world.client_with(|builder| builder.env(theirs).wallet(wallet)).await;
+    let payment = paid(&world, &service, &client).await;
+    let begun = env.now();
+    clock.advance(Duration::from_secs(60));
+    let opened = service.payments().refund(all(payment), Call::default()).await.expect("asked");
+    let request = next(&client).await;
+    clock.set(begun);
+    // The answer to the payment is lost, and the process dies before it can ask again.
+    world.merchant_wallet.order(Fault::OnCall(Some(WalletCall::Pay), Trouble::LostAnswer));
+    for _ in 0..3 {
+        world.merchant_wallet.order(Fault::OnCall(Some(WalletCall::Lookup), Trouble::Unreachable));
+    }
+    client.invoices().give(&request).await.expect("made");
+    let network = world.network.clone();
+    crate::harness::until("it is paid", || network.settled().len() == 2).await;
+    drop(service);
+    world.service_store.kill();
+    world.service_store = Arc::new(world.service_store.reopen());
+    // The journal knows how it ended before the refund does, and from an earlier time than the
+    // request is of.
+    let left = async || {
+        reconcile(&env, &*world.service_store, &*world.merchant_wallet).await.expect("reads")
+    };
+    while left().await > 0 {}
+    let service = world.service_with(|builder| builder.env(env.clone())).await;
+    let end = soon("refunded", service.streams().wait(opened.stream)).await.expect("refunded");
+    assert!(matches!(end, PortalEvent::Refunded { .. }), "{end:?}");
+    let again = service.payments().refund(all(payment), Call::default()).await;
+    assert_eq!(again.expect_err("all went back").code(), ErrorCode::NotRefundable);
+    assert_eq!(world.network.settled().len(), 2, "once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_invoice_does_not_do_for_two_refunds() {
+    let world = World::new().await;
+    let (service, client) = (world.service().await, client_with_wallet(&world).await);
+    let payment = paid(&world, &service, &client).await;
+    let expiry = Duration::from_secs(600);
+    let order = NewInvoice { amount: Millisats::new(1_000), description: None, expiry };
+    let made = world.person_wallet.make_invoice(order).await.expect("made").bolt11;
+    for refunded in [true, false] {
+        let asked = service.payments().refund(some(payment, 1_000), Call::default()).await;
+        let opened = asked.expect("asked");
+        let request = next(&client).await;
+        client.requests().handled(request.id).await.expect("saved");
+        client.replies().invoice(&request, made.clone(), None).await.expect("replied");
+        let end = soon("the end", service.streams().wait(opened.stream)).await;
+        match end {
+            Ok(PortalEvent::Refunded { .. }) if refunded => {}
+            Err(error) if !refunded => assert_eq!(error.code(), ErrorCode::InvalidInvoice),
+            other => panic!("refunded: {refunded}, not {other:?}"),
+        }
+    }
+    assert_eq!(world.network.settled().len(), 2, "the coffee and one refund");
 }
 
 #[tokio::test(flavor = "multi_thread")]

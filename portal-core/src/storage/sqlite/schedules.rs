@@ -15,6 +15,7 @@ use crate::storage::{StorageError, Write};
 
 /// The writer's statements for subscriptions.
 pub(super) struct ScheduleWrites<'c> {
+    move_schedule: Statement<'c>,
     put_schedule: Statement<'c>,
     remove_schedule: Statement<'c>,
     remove_charges: Statement<'c>,
@@ -28,6 +29,12 @@ impl<'c> ScheduleWrites<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         let prepare = |sql: &str| connection.prepare(sql);
         Ok(Self {
+            // The usual step: an index is written again when a column of it is named, changed or
+            // not, and those of the other columns lie all over the file.
+            move_schedule: prepare(
+                "UPDATE schedules SET due_at = ?2, waits_for = ?3, next_index = ?4, state = ?5
+                 WHERE stream = ?1 AND owner = ?6 AND subscription_id = ?7 AND ended_at IS ?8",
+            )?,
             put_schedule: prepare(
                 "INSERT INTO schedules (stream, owner, subscription_id, due_at, waits_for,
                      ended_at, next_index, state)
@@ -99,6 +106,22 @@ impl<'c> ScheduleWrites<'c> {
             state,
             next_index,
         } = record;
+        let moved = self
+            .move_schedule
+            .execute(params![
+                key(stream),
+                due_at.map(seconds),
+                waits_for.as_ref().map(key),
+                next_index,
+                state,
+                &owner.as_bytes()[..],
+                subscription_id,
+                ended_at.map(seconds)
+            ])
+            .map_err(backend)?;
+        if moved > 0 {
+            return Ok(());
+        }
         self.put_schedule
             .execute(params![
                 key(stream),

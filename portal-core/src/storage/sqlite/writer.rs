@@ -3,9 +3,10 @@
 //! While one commit waits for the disk the next batches gather in the channel; they then share
 //! one transaction. Nothing ever waits for a group to fill: an idle store commits at once.
 //!
-//! No savepoint on the usual path. A batch with at most one write that can conflict applies that
-//! one first: when it is refused, nothing of the batch has been done yet. Only batches with more
-//! such writes pay for a savepoint. An error other than a conflict undoes the group, and each of
+//! No savepoint on the usual paths. A batch with at most one write that can conflict applies that
+//! one first: when it is refused, nothing of the batch has been done yet. So does a batch that has
+//! an event beside it, once the event's place was looked at. Only batches with more such writes pay
+//! for a savepoint, which copies every page that is changed. An error other than a conflict undoes the group, and each of
 //! its batches is then tried alone, so that only the one at fault fails.
 
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -173,10 +174,19 @@ impl<'c> Writer<'c> {
     /// Applies a batch whole, or leaves nothing of it when it conflicts. After any other error
     /// the transaction is no longer of use.
     fn apply(&mut self, batch: &[Write]) -> Result<(), StorageError> {
-        let unique = batch.iter().filter(|write| is_unique(write)).count();
-        if unique <= 1 {
-            self.writes.apply_unique(batch)?;
-            return self.writes.apply_plain(batch);
+        let mut unique = batch.iter().filter(|write| is_unique(write));
+        match (unique.next(), unique.next(), unique.next()) {
+            (_, None, _) => {
+                self.writes.apply_unique(batch)?;
+                return self.writes.apply_plain(batch);
+            }
+            (Some(Write::Append(event)), Some(other), None)
+                if !matches!(other, Write::Append(_)) =>
+            {
+                self.writes.apply_with_event(event, other)?;
+                return self.writes.apply_plain(batch);
+            }
+            _ => {}
         }
         run_once(&mut self.savepoint)?;
         let applied = self.writes.apply_unique(batch).and_then(|()| self.writes.apply_plain(batch));

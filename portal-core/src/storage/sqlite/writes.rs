@@ -16,6 +16,7 @@ use crate::storage::{
 pub(super) struct Writes<'c> {
     put_conversation: Statement<'c>,
     remove_conversation: Statement<'c>,
+    find_event: Statement<'c>,
     append: Statement<'c>,
     put_peer: Statement<'c>,
     put_idempotency: Statement<'c>,
@@ -42,6 +43,7 @@ impl<'c> Writes<'c> {
                      next_index = excluded.next_index, state = excluded.state",
             )?,
             remove_conversation: prepare("DELETE FROM conversations WHERE stream = ?1")?,
+            find_event: prepare("SELECT 1 FROM events WHERE stream = ?1 AND place = ?2")?,
             append: prepare(
                 "INSERT INTO events (stream, place, at, body) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (stream, place) DO NOTHING",
@@ -88,6 +90,20 @@ impl<'c> Writes<'c> {
         batch.iter().filter(|write| is_unique(write)).try_for_each(|write| self.apply(write))
     }
 
+    /// Applies an event and a write of another table, both or none of them.
+    pub(super) fn apply_with_event(
+        &mut self,
+        event: &StreamEvent,
+        other: &Write,
+    ) -> Result<(), StorageError> {
+        let StreamEvent { stream, index, .. } = event;
+        if self.find_event.exists(params![key(stream), index]).map_err(backend)? {
+            return Err(place_taken(event));
+        }
+        self.apply(other)?;
+        self.append(event)
+    }
+
     /// Applies those writes of a batch that cannot conflict, in order.
     pub(super) fn apply_plain(&mut self, batch: &[Write]) -> Result<(), StorageError> {
         batch.iter().filter(|write| !is_unique(write)).try_for_each(|write| self.apply(write))
@@ -132,7 +148,7 @@ impl<'c> Writes<'c> {
         let rows =
             self.append.execute(params![key(stream), index, at_millis, body]).map_err(backend)?;
         if rows == 0 {
-            return Err(StorageError::Conflict { what: format!("event {index} of {stream}") });
+            return Err(place_taken(event));
         }
         Ok(())
     }
@@ -227,6 +243,10 @@ pub(super) const fn is_unique(write: &Write) -> bool {
         | Write::PutSetting { .. }
         | Write::RemoveSetting { .. } => false,
     }
+}
+
+fn place_taken(event: &StreamEvent) -> StorageError {
+    StorageError::Conflict { what: format!("event {} of {}", event.index, event.stream) }
 }
 
 /// A stream id as it is stored.

@@ -115,6 +115,10 @@ pub async fn a_period_is_charged_once(place: &impl StorePlace) {
     assert_eq!(charges, [charge(1, 7, 0, true), numbered(2, true, 2)]);
     assert_eq!(store.charges(stream(1), Some(7), 10).await.expect("reads").len(), 1);
     assert_eq!(store.charges(stream(2), None, 10).await.expect("reads"), []);
+    let taken = vec![append(9, 0, 1), Write::PutCharge(charge(1, 8, 0, false))];
+    assert!(matches!(commit(&store, taken).await, Err(StorageError::Conflict { .. })));
+    let charges = store.charges(stream(1), None, 10).await.expect("reads");
+    assert_eq!(charges.len(), 2, "nor does one of its event");
     let log = store.events(stream(9), None, 100).await.expect("reads");
     assert_eq!(log.len(), 3, "a conflict leaves nothing of its batch");
 }

@@ -223,6 +223,22 @@ proptest! {
 }
 
 #[tokio::test]
+async fn a_row_that_was_changed_since_it_was_found_is_not_charged_by_what_it_said() {
+    let world = World::new(terms("daily"), Policy::default()).await;
+    let found = world.store.due_schedules(at(0), 1).await.expect("reads").remove(0);
+    world.scheduler.pause(stream(1)).await.expect("runs");
+    assert!(!world.scheduler.attend(found.clone(), at(0)).await.expect("no fault"));
+    assert_eq!(world.asked(), []);
+    let info = world.scheduler.get(stream(1)).await.expect("there");
+    assert_eq!(info.status, "paused", "nothing is undone");
+    world.scheduler.resume(stream(1), at(0)).await.expect("runs");
+    assert_eq!(world.scheduler.turn(at(0), 1).await.expect("reads").charged, 1);
+    assert!(!world.scheduler.attend(found, at(0)).await.expect("no fault"), "charged already");
+    assert_eq!(world.asked().len(), 1);
+    world.check().await;
+}
+
+#[tokio::test]
 async fn a_commit_that_fails_leaves_the_period_to_be_charged_again() {
     let mut world = World::new(terms("daily"), Policy::default()).await;
     world.store.fail_next(1);

@@ -283,11 +283,11 @@ impl SimulatedNetwork {
         if let Some(amount) = amount {
             builder = builder.amount_milli_satoshis(amount.as_u64());
         }
-        let text = builder
+        let invoice = builder
             .build_signed(|message| SECP256K1.sign_ecdsa_recoverable(message, &self.0.node_key))
-            .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?
-            .to_string();
-        Bolt11::parse(&text).map_err(|cause| WalletError::BadRequest { what: cause.to_string() })
+            .map_err(|cause| WalletError::BadRequest { what: cause.to_string() })?;
+        let text = invoice.to_string();
+        Ok(Bolt11::of(invoice, text))
     }
 
     pub(super) fn lookup(&self, name: &str, hash: PaymentHash) -> Option<WalletPayment> {

@@ -34,7 +34,7 @@ fn bench() -> Bench {
 
     let ask =
         Ask { peer: Peer::new(public(2)), question, message: message.into(), expires_at: at(300) };
-    let refund = Refund { ask, payment: stream(9), amount: MSATS, asked_at: at(0), invoice: None };
+    let refund = Refund { ask, payment: stream(9), amount: MSATS, invoice: None };
     let seen = bench.open(stream(1), Conversation::Refund(Box::new(refund)));
     assert_eq!(seen.published.len(), 1, "the person is asked");
     assert_eq!(seen.refunds, [RefundState::Open], "it counts from now on");
