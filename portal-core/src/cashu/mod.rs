@@ -35,8 +35,11 @@
 mod about;
 mod address;
 mod burn;
+mod call;
 mod engine;
 mod error;
+mod evidence;
+mod finish;
 mod gate;
 mod holdings;
 mod journal;

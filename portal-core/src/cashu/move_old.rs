@@ -14,7 +14,7 @@ use cdk_common::secret::Secret as ProofSecret;
 use cdk_common::{Id, SECP256K1, SecretKey};
 use sha2::{Digest, Sha256};
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::knowledge::Need;
 use super::outputs::{self, Output};
 use super::token::{self, TicketToken};

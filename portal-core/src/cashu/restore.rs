@@ -4,7 +4,7 @@
 use cdk_common::dhke::hash_to_curve;
 use serde::Serialize;
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::keysets::{Keyset, Keysets};
 use super::knowledge::Need;
 use super::outputs::{self, Output};

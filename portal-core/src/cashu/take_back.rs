@@ -2,7 +2,7 @@
 
 use cdk_common::Proof;
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::journal::{Call, Calling, Operation, Order, Source};
 use super::knowledge::Need;
 use super::lock::Holder;

@@ -7,7 +7,7 @@
 use cdk_common::Proof;
 use serde::{Deserialize, Serialize};
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::lock::is_locked;
 use super::{CashuError, MintAddress, TicketWallet, Unit};
 use crate::primitives::Timestamp;
