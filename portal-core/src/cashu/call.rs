@@ -14,8 +14,9 @@ use super::journal::{Call, Calling, Operation, Order, Planned, Quote, Source, St
 use super::knowledge::Need;
 use super::outputs::Output;
 use super::transport::{CallError, refusal};
+use super::watch::TicketEvent;
 use super::{CashuError, Inner};
-use crate::storage::sqlite::tickets::{Change, Move, ProofState, Y};
+use crate::storage::sqlite::tickets::{Change, Move, ProofRow, ProofState, Y};
 
 /// How often an operation begins anew before it gives up.
 const MOST_ROUNDS: u32 = 4;
@@ -33,11 +34,11 @@ struct SignaturesAnswer {
 }
 
 #[derive(Serialize)]
-pub(super) struct MintBody<'a> {
-    pub(super) quote: &'a str,
-    pub(super) outputs: Vec<BlindedMessage>,
+struct MintBody<'a> {
+    quote: &'a str,
+    outputs: Vec<BlindedMessage>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) signature: Option<String>,
+    signature: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -105,7 +106,7 @@ impl Inner {
             }
             Ok(Answer::Melt(Some(true))) => self.finish_melted(operation, calling).await,
             Ok(Answer::Melt(Some(false))) => {
-                self.release(operation, calling, State::Asked).await?;
+                self.release(operation, calling, State::Asked, &[]).await?;
                 Err(self.fail(operation, CashuError::Refused { code: 20004 }).await)
             }
             Ok(Answer::Melt(None)) => Err(CashuError::Pending),
@@ -123,7 +124,7 @@ impl Inner {
         match error {
             // The mint cannot know of it, so what was put aside for it is free again.
             CallError::NotSent(error) if !asked_before && calling.source != Source::Outside => {
-                self.release(operation, calling, State::Asked).await?;
+                self.release(operation, calling, State::Asked, &[]).await?;
                 Err(self.fail(operation, error).await)
             }
             CallError::NotSent(error) | CallError::Lost(error) => Err(error),
@@ -162,10 +163,11 @@ impl Inner {
             (20001, Call::Mint(quote)) => {
                 Err(CashuError::Unpaid { request: quote.request.clone() })
             }
-            // The quote is ours; another token may open the door to it.
-            (30001 | 30002 | 31001 | 31002, Call::Mint(_)) => Err(CashuError::Unauthorized),
-            // No mint says no without a reason; the quote may be paid, and is not forgotten.
-            (0, Call::Mint(_)) => Err(refusal(code)),
+            // Nothing was paid, or it was issued before: nothing is lost with the quote.
+            (20002 | 20007, Call::Mint(_)) => {
+                self.release(operation, calling, State::Asked, &[]).await?;
+                Err(self.fail(operation, refusal(code)).await)
+            }
             // Perhaps somebody between: what was received is not given up for that.
             (0 | 30001 | 30002 | 31001 | 31002, _)
                 if matches!(operation.order, Order::Receive { .. }) =>
@@ -174,21 +176,28 @@ impl Inner {
             }
             // The keyset was closed meanwhile, or the store is older than the seed's last use of it
             // (a backup): other outputs will do.
-            // cdk's mint says 20006 when it mints to outputs that it has signed before.
-            (12002 | 11003, _) | (20006, Call::Mint(_)) => {
-                if let Some(first) = calling.outputs.first().filter(|_| code != 12002) {
+            // cdk's mint says 20006 when it mints to outputs that it has signed before. 11005: the
+            // fee is another than it was.
+            (12002 | 11003, _)
+            | (20006, Call::Mint(_))
+            | (11005, Call::Swap | Call::Melt { .. }) => {
+                let used = matches!(code, 11003 | 20006);
+                if let Some(first) = calling.outputs.first().filter(|_| used) {
                     let name = first.output.keyset.to_string();
                     self.store.take_numbers(&name, SKIPPED_NUMBERS).await?;
                 }
                 let need = Need { unit: Some(&operation.unit), anew: true, ..Need::default() };
                 self.keysets(&operation.mint, need).await?;
-                self.anew(operation, calling, refusal(code)).await
+                self.anew(operation, calling, refusal(code), &[]).await
             }
             (11001, _) if calling.source != Source::Outside => {
                 self.settle_spent(operation, calling).await
             }
+            // Whatever the reason: the quote may be paid, and is not forgotten before its time. It
+            // is ours alone; another token may open the door to it.
+            (_, Call::Mint(_)) => Err(refusal(code)),
             _ => {
-                self.release(operation, calling, State::Asked).await?;
+                self.release(operation, calling, State::Asked, &[]).await?;
                 Err(self.fail(operation, refusal(code)).await)
             }
         }
@@ -200,13 +209,14 @@ impl Inner {
         operation: &mut Operation,
         calling: Calling,
         error: CashuError,
+        spent: &[Y],
     ) -> Result<(), CashuError> {
         operation.rounds = operation.rounds.saturating_add(1);
         let next = match &calling.call {
             Call::Mint(quote) => State::Quoted(quote.clone()),
             Call::Swap | Call::Melt { .. } => State::Asked,
         };
-        self.release(operation, calling, next).await?;
+        self.release(operation, calling, next, spent).await?;
         if operation.rounds < MOST_ROUNDS {
             return Ok(());
         }
@@ -233,50 +243,41 @@ impl Inner {
             // The mint contradicts itself; the proofs stay where they are.
             return Err(CashuError::BadAnswer { reason: "spent proofs that are not spent" });
         }
-        self.anew_without(operation, calling, &spent).await
+        self.anew(operation, calling, CashuError::Spent, &spent).await
     }
 
-    async fn anew_without(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        spent: &[Y],
-    ) -> Result<(), CashuError> {
-        let source = calling.source.clone();
-        self.anew(operation, calling, CashuError::Spent).await?;
-        let (from, holder) = match &source {
-            Source::Outside => return Ok(()),
-            Source::Wallet => (ProofState::Unspent, None),
-            Source::Given { by } => (ProofState::Given, Some(by.clone())),
-        };
-        let moves = spent
-            .iter()
-            .map(|y| Move { y: *y, from, to: ProofState::Spent, holder: holder.clone() })
-            .collect();
-        Ok(self.store.apply(Change { moves, ..Change::default() }, self.now()).await?)
-    }
-
-    /// Puts the inputs back where they came from, and the operation into another state.
+    /// Puts the inputs back where they came from, and the operation into another state. Those that
+    /// are `spent` are struck off in the same transaction.
     async fn release(
         &self,
         operation: &mut Operation,
         calling: Calling,
         next: State,
+        spent: &[Y],
     ) -> Result<(), CashuError> {
         let (to, holder) = match &calling.source {
             Source::Outside => (None, None),
             Source::Wallet => (Some(ProofState::Unspent), None),
             Source::Given { by } => (Some(ProofState::Given), Some(by.clone())),
         };
-        let moves = match to {
-            None => Vec::new(),
-            Some(to) => names(&calling.inputs)?
-                .into_iter()
-                .map(|y| Move { y, from: ProofState::Reserved, to, holder: holder.clone() })
-                .collect(),
-        };
+        let names = names(&calling.inputs)?;
+        let moves = to.into_iter().flat_map(|to| {
+            let holder = holder.clone();
+            names.iter().map(move |y| {
+                let to = if spent.contains(y) { ProofState::Spent } else { to };
+                Move { y: *y, from: ProofState::Reserved, to, holder: holder.clone() }
+            })
+        });
+        let mut change = Change { moves: moves.collect(), ..Change::default() };
+        if let Source::Given { by } = &calling.source {
+            // Somebody claimed it before it could be taken back.
+            for row in self.store.known_proofs(spent.to_vec()).await? {
+                let row = ProofRow { operation: Some(by.clone()), ..row };
+                change.events.push(TicketEvent::used(&row, &operation.mint)?);
+            }
+        }
         operation.state = next;
-        let change = Change { operation: Some(operation.to_row()?), moves, ..Change::default() };
+        change.operation = Some(operation.to_row()?);
         Ok(self.store.apply(change, self.now()).await?)
     }
 

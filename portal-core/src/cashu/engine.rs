@@ -1,6 +1,10 @@
 //! Drives operations from state to state. See the drawing in the module above. How the mint is
 //! asked is in [`super::call`], how an operation ends in [`super::finish`].
 
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+
 use super::journal::{Calling, Done, Operation, Order, Source, State};
 use super::token;
 use super::{CashuError, Inner, Outcome, TicketWallet};
@@ -8,6 +12,12 @@ use crate::storage::sqlite::tickets::{Begun, Change, Move, ProofState, Y};
 
 /// How long an unpaid quote is asked about after its end, in seconds.
 const UNPAID_FOR: u64 = 24 * 3600;
+/// How long a quote without an end can be paid, in seconds.
+const PAYABLE_FOR: u64 = 30 * 24 * 3600;
+/// How many mints are asked at once what became of operations.
+const MINTS_AT_ONCE: usize = 8;
+/// After so many operations without an answer a mint is left alone, until the next look.
+const MOST_SILENCES: u32 = 3;
 
 /// What a look at everything unfinished has brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,46 +40,89 @@ impl TicketWallet {
     /// # Cancel safety
     /// Safe to drop and to call again.
     pub async fn recover(&self) -> Result<Recovery, CashuError> {
-        let mut report = Recovery::default();
+        let mut of_mints: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for row in self.0.store.open_operations().await? {
-            let _alone = self.0.alone_with(&row.key).await;
-            // Somebody may have gone on with it meanwhile.
-            let Some(row) = self.0.store.operation(&row.key).await?.filter(|row| row.open) else {
-                continue;
-            };
-            let operation = Operation::from_row(&row)?;
-            match self.0.resume(operation).await {
-                Ok(_) => report.done += 1,
-                Err(CashuError::Storage(error)) => return Err(error.into()),
-                Err(error) if error.outcome() == Outcome::Unknown => {
-                    tracing::debug!(%error, "an operation has to wait");
-                    report.waiting += 1;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "an operation has failed");
-                    report.failed += 1;
-                }
-            }
+            of_mints.entry(row.mint).or_default().push(row.key);
+        }
+        // Strangers name mints in their gifts: those that are away must not hold up the others.
+        let looks = of_mints.into_values().map(|keys| self.0.recover_at_one_mint(keys));
+        let mut looks = stream::iter(looks).buffer_unordered(MINTS_AT_ONCE);
+        let mut report = Recovery::default();
+        while let Some(found) = looks.next().await {
+            let Recovery { done, failed, waiting } = found?;
+            report.done += done;
+            report.failed += failed;
+            report.waiting += waiting;
         }
         Ok(report)
     }
 }
 
 impl Inner {
+    async fn recover_at_one_mint(&self, mut keys: Vec<String>) -> Result<Recovery, CashuError> {
+        let mut report = Recovery::default();
+        // Another one first each time, so that one that never ends does not keep the rest waiting.
+        let first = u64::from_be_bytes(self.env.bytes()) % (keys.len().max(1) as u64);
+        keys.rotate_left(usize::try_from(first).unwrap_or_default());
+        let mut silences = 0;
+        for key in keys {
+            if silences == MOST_SILENCES {
+                report.waiting += 1;
+                continue;
+            }
+            let _alone = self.alone_with(&key).await;
+            // Somebody may have gone on with it meanwhile.
+            let Some(row) = self.store.operation(&key).await?.filter(|row| row.open) else {
+                continue;
+            };
+            let error = match self.resume(Operation::from_row(&row)?).await {
+                Ok(_) => {
+                    report.done += 1;
+                    continue;
+                }
+                Err(CashuError::Storage(error)) => return Err(error.into()),
+                Err(error) => error,
+            };
+            if matches!(error, CashuError::Unreachable) {
+                silences += 1;
+            }
+            if self.store.operation(&key).await?.is_some_and(|row| row.open) {
+                tracing::debug!(%error, "an operation has to wait");
+                report.waiting += 1;
+                continue;
+            }
+            tracing::debug!(%error, "an operation has failed");
+            report.failed += 1;
+            if error.outcome() == Outcome::Nothing {
+                self.store.undo_allowed(&key).await?;
+            }
+        }
+        Ok(report)
+    }
+
     /// Writes an operation down unless it is there, and drives it to its end.
     pub(super) async fn run(&self, operation: Operation) -> Result<Done, CashuError> {
         let _alone = self.alone_with(&operation.key).await;
-        let operation = match self.store.begin(operation.to_row()?, self.now()).await? {
-            Begun::New => return self.drive(operation, false).await,
+        let begun = self.store.begin(operation.to_row()?, self.now()).await?;
+        self.go_on(begun, operation).await
+    }
+
+    /// Drives what was written down, or what was found under its key when the same was asked.
+    pub(super) async fn go_on(
+        &self,
+        begun: Begun,
+        operation: Operation,
+    ) -> Result<Done, CashuError> {
+        match begun {
+            Begun::New => self.drive(operation, false).await,
             Begun::Existing(row) => {
                 let existing = Operation::from_row(&row)?;
                 if !existing.asks_the_same(&operation) {
                     return Err(CashuError::Conflict);
                 }
-                existing
+                self.again(existing).await
             }
-        };
-        self.again(operation).await
+        }
     }
 
     /// An operation that was there before, asked for again.
@@ -92,13 +145,13 @@ impl Inner {
             self.write(&operation).await?;
             return Err(CashuError::NotFound);
         }
-        let over = match &operation.state {
-            State::Quoted(quote) => quote.expiry.filter(|expiry| *expiry > 0),
-            _ => None,
-        }
-        .is_some_and(|expiry| expiry.saturating_add(UNPAID_FOR) < self.now());
+        let over = operation.quote().is_some_and(|quote| {
+            let expiry = quote.expiry.filter(|expiry| *expiry > 0);
+            let end = expiry.unwrap_or(operation.created_at.saturating_add(PAYABLE_FOR));
+            end.saturating_add(UNPAID_FOR) < self.now()
+        });
         match self.drive(operation.clone(), true).await {
-            Err(error @ CashuError::Unpaid { .. }) if over => {
+            Err(error) if over && error.is_no() => {
                 operation.state = State::Failed { code: error.code() };
                 self.write(&operation).await?;
                 Err(CashuError::NotFound)

@@ -219,6 +219,19 @@ impl CashuError {
         }
     }
 
+    /// Whether a mint has said no to a quote that we may have paid, for a reason that time does not
+    /// change.
+    pub(super) const fn is_no(&self) -> bool {
+        matches!(
+            self,
+            Self::Unpaid { .. }
+                | Self::Refused { .. }
+                | Self::AmountLimits
+                | Self::UnsupportedUnit
+                | Self::Unsupported { .. }
+        )
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {

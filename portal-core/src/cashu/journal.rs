@@ -182,6 +182,18 @@ impl Operation {
             && self.order == other.order
     }
 
+    /// The quote that it waits for, or mints with.
+    pub(super) fn quote(&self) -> Option<&Quote> {
+        match &self.state {
+            State::Quoted(quote) => Some(quote),
+            State::Calling(calling) => match &calling.call {
+                Call::Mint(quote) => Some(quote),
+                Call::Swap | Call::Melt { .. } => None,
+            },
+            State::Asked | State::Done(_) | State::Failed { .. } => None,
+        }
+    }
+
     pub(super) const fn is_open(&self) -> bool {
         match self.state {
             State::Asked | State::Quoted(_) | State::Calling(_) => true,

@@ -18,7 +18,7 @@ use super::{CashuError, MintAddress, Unit};
 use crate::storage::sqlite::tickets::KeysetRow;
 
 /// The most keysets of one mint that are looked at.
-const MOST_KEYSETS: usize = 512;
+const MOST_KEYSETS: usize = 4096;
 /// The most keysets whose keys are fetched at once.
 const MOST_FETCHED: usize = 64;
 /// The most keys of a keyset.

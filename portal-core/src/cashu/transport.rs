@@ -67,7 +67,7 @@ impl CallError {
 /// What a code of the protocol means.
 pub(super) const fn refusal(code: u16) -> CashuError {
     match code {
-        10001 => CashuError::WrongSignature { reason: "the mint does not accept the proofs" },
+        10001 => CashuError::InvalidToken { reason: "it is not signed by the mint" },
         11001 => CashuError::Spent,
         11002 | 11004 | 20005 => CashuError::Pending,
         11006 => CashuError::AmountLimits,
@@ -272,6 +272,7 @@ mod tests {
 
     #[test]
     fn codes_of_the_protocol_have_meanings() {
+        assert!(matches!(refusal(10001), CashuError::InvalidToken { .. }));
         assert!(matches!(refusal(11001), CashuError::Spent));
         assert!(matches!(refusal(11002), CashuError::Pending));
         assert!(matches!(refusal(11006), CashuError::AmountLimits));

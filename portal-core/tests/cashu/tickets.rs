@@ -213,6 +213,16 @@ async fn a_service_takes_what_the_person_allowed_and_no_more() {
     let poor = ask("c", 9).await;
     assert!(matches!(poor, Err(CashuError::InsufficientFunds { available: 2 })), "{poor:?}");
     assert_eq!(phone.allowances().await.expect("reads")[0].left, 10, "what failed costs nothing");
+    // The person tries by hand, and it fails; then the service asks again.
+    let by_hand = portal_core::cashu::NewSend {
+        purpose: portal_core::cashu::Purpose::Present,
+        ..new_send(&mint, "vip", 9)
+    };
+    assert!(phone.send("by-hand", by_hand).await.is_err());
+    let poor = ask("by-hand", 9).await;
+    assert!(matches!(poor, Err(CashuError::InsufficientFunds { available: 2 })), "{poor:?}");
+    let left = phone.allowances().await.expect("reads")[0].left;
+    assert_eq!(left, 10, "what was not taken is not given back");
     phone.disallow(&service, &address(&mint), &unit("vip")).await.expect("gone");
     assert!(matches!(ask("d", 1).await, Err(CashuError::NotAllowed)));
 }

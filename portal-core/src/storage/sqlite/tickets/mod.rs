@@ -5,6 +5,7 @@
 //! locked by itself, and a login never waits for it. One thread owns the connection; each call is
 //! one transaction, and is durable (`synchronous=FULL`) when it returns. One process per file.
 
+mod allowances;
 mod queries;
 mod rows;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use super::{SqliteOptions, Synchronous, Worker, backend, connect, lock, private_
 use crate::storage::StorageError;
 
 /// The files in order: the first makes version 1. Never edited once released.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("charges.sql")];
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 

@@ -3,27 +3,27 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::rows::{
-    AdmissionRow, AllowanceRow, Change, KeysetRow, MintRow, Move, OperationRow, ProofRow,
-    ProofState, SumRow, TicketEventRow, UnitInfoRow, Y,
+    AdmissionRow, Change, KeysetRow, MintRow, Move, OperationRow, ProofRow, ProofState, SumRow,
+    TicketEventRow, UnitInfoRow, Y,
 };
 use super::{Begun, TicketStore, backend};
 use crate::storage::StorageError;
 
-type Result<T> = std::result::Result<T, StorageError>;
+pub(super) type Result<T> = std::result::Result<T, StorageError>;
 
 /// SQLite counts to 2^63 - 1.
-fn stored(number: u64) -> Result<i64> {
+pub(super) fn stored(number: u64) -> Result<i64> {
     i64::try_from(number).map_err(|_| StorageError::Corrupt { what: "number" })
 }
 
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let found: i64 = row.get(column)?;
     u64::try_from(found).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, found))
 }
 
-const OPERATION: &str = "key, kind, mint, unit, amount, open, body, created_at";
+pub(super) const OPERATION: &str = "key, kind, mint, unit, amount, open, body, created_at";
 
-fn operation(row: &Row<'_>) -> rusqlite::Result<OperationRow> {
+pub(super) fn operation(row: &Row<'_>) -> rusqlite::Result<OperationRow> {
     Ok(OperationRow {
         key: row.get(0)?,
         kind: row.get(1)?,
@@ -66,19 +66,11 @@ fn keyset(row: &Row<'_>) -> rusqlite::Result<KeysetRow> {
     })
 }
 
-fn allowance(row: &Row<'_>) -> rusqlite::Result<AllowanceRow> {
-    let expires: Option<i64> = row.get(5)?;
-    Ok(AllowanceRow {
-        service: row.get(0)?,
-        mint: row.get(1)?,
-        unit: row.get(2)?,
-        most: number(row, 3)?,
-        left_over: number(row, 4)?,
-        expires_at: expires.and_then(|expires| u64::try_from(expires).ok()),
-    })
-}
-
-fn put_operation(transaction: &Transaction<'_>, row: &OperationRow, now: u64) -> Result<()> {
+pub(super) fn put_operation(
+    transaction: &Transaction<'_>,
+    row: &OperationRow,
+    now: u64,
+) -> Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO operation (key, kind, mint, unit, amount, open, body, created_at, updated_at)
@@ -154,7 +146,7 @@ fn apply_move(
     if changed == 1 { Ok(()) } else { Err(StorageError::Conflict { what: "a proof".to_owned() }) }
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     transaction: &Transaction<'_>,
     sql: &str,
     parameters: impl rusqlite::Params,
@@ -166,7 +158,7 @@ fn all<T>(
         .map_err(backend)
 }
 
-fn first<T>(
+pub(super) fn first<T>(
     transaction: &Transaction<'_>,
     sql: &str,
     parameters: impl rusqlite::Params,
@@ -192,65 +184,6 @@ impl TicketStore {
             }
             put_operation(transaction, &row, now)?;
             Ok(Begun::New)
-        })
-        .await
-    }
-
-    /// As [`TicketStore::begin`], and takes the amount from what a person allowed a service, in
-    /// the same transaction. `None` when the allowance does not cover it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn begin_allowed(
-        &self,
-        row: OperationRow,
-        service: String,
-        now: u64,
-    ) -> Result<Option<Begun>> {
-        self.call(move |transaction| {
-            let sql = format!("SELECT {OPERATION} FROM operation WHERE key = ?1");
-            if let Some(existing) = first(transaction, &sql, [&row.key], operation)? {
-                return Ok(Some(Begun::Existing(existing)));
-            }
-            let taken = transaction
-                .execute(
-                    "UPDATE allowance SET left_over = left_over - ?4
-                     WHERE service = ?1 AND mint = ?2 AND unit = ?3 AND most >= ?4
-                       AND left_over >= ?4 AND (expires_at IS NULL OR expires_at > ?5)",
-                    params![service, row.mint, row.unit, stored(row.amount)?, stored(now)?],
-                )
-                .map_err(backend)?;
-            if taken == 0 {
-                return Ok(None);
-            }
-            put_operation(transaction, &row, now)?;
-            Ok(Some(Begun::New))
-        })
-        .await
-    }
-
-    /// Gives back what [`TicketStore::begin_allowed`] took for an operation in which nothing has
-    /// happened, and forgets the operation. Nothing when it is not closed.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn undo_allowed(&self, key: &str, place: [String; 3], amount: u64) -> Result<()> {
-        let key = key.to_owned();
-        self.call(move |transaction| {
-            let gone = transaction
-                .execute("DELETE FROM operation WHERE key = ?1 AND open = 0", [key])
-                .map_err(backend)?;
-            if gone == 1 {
-                let [service, mint, unit] = place;
-                transaction
-                    .execute(
-                        "UPDATE allowance SET left_over = left_over + ?4
-                         WHERE service = ?1 AND mint = ?2 AND unit = ?3",
-                        params![service, mint, unit, stored(amount)?],
-                    )
-                    .map_err(backend)?;
-            }
-            Ok(())
         })
         .await
     }
@@ -595,7 +528,7 @@ impl TicketStore {
     }
 }
 
-/// Gates and allowances.
+/// Gates.
 impl TicketStore {
     /// Writes down that a gate lets something in; `false`, and nothing written, when one of its
     /// proofs was let in before.
@@ -686,65 +619,6 @@ impl TicketStore {
                     .map_err(backend)?;
             }
             Ok(())
-        })
-        .await
-    }
-
-    /// Inserts or replaces what a person allows a service.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn put_allowance(&self, row: AllowanceRow) -> Result<()> {
-        self.call(move |transaction| {
-            let expires = row.expires_at.map(stored).transpose()?;
-            transaction
-                .execute(
-                    "INSERT INTO allowance (service, mint, unit, most, left_over, expires_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT (service, mint, unit) DO UPDATE SET most = ?4, left_over = ?5,
-                         expires_at = ?6",
-                    params![
-                        row.service,
-                        row.mint,
-                        row.unit,
-                        stored(row.most)?,
-                        stored(row.left_over)?,
-                        expires
-                    ],
-                )
-                .map_err(backend)
-                .map(drop)
-        })
-        .await
-    }
-
-    /// Ends what a person allowed a service. No error when there is nothing.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn remove_allowance(&self, service: &str, mint: &str, unit: &str) -> Result<()> {
-        let parameters = [service.to_owned(), mint.to_owned(), unit.to_owned()];
-        self.call(move |transaction| {
-            transaction
-                .execute(
-                    "DELETE FROM allowance WHERE service = ?1 AND mint = ?2 AND unit = ?3",
-                    parameters,
-                )
-                .map_err(backend)
-                .map(drop)
-        })
-        .await
-    }
-
-    /// Everything a person allows.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn allowances(&self) -> Result<Vec<AllowanceRow>> {
-        self.call(|transaction| {
-            let sql = "SELECT service, mint, unit, most, left_over, expires_at FROM allowance
-                 ORDER BY service, mint, unit";
-            all(transaction, sql, [], allowance)
         })
         .await
     }

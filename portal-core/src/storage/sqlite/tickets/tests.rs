@@ -131,7 +131,8 @@ async fn an_allowance_is_charged_with_its_operation() {
     };
     store.put_allowance(allowance).await.expect("kept");
     let begin = async |key: &str, amount, now| {
-        store.begin_allowed(operation(key, amount), "s".into(), now).await.expect("answers")
+        let row = operation(key, amount);
+        store.begin_allowed(row, "s".into(), |found| !found.open, now).await.expect("answers")
     };
     assert!(begin("a", 3, 1).await.is_none(), "more than one request may have");
     assert_eq!(begin("a", 2, 1).await, Some(Begun::New));
@@ -139,9 +140,42 @@ async fn an_allowance_is_charged_with_its_operation() {
     assert!(begin("b", 2, 1).await.is_none(), "more than is left");
     assert!(begin("b", 1, 100).await.is_none(), "it is over");
     assert_eq!(begin("b", 1, 99).await, Some(Begun::New));
-    let place = ["s".into(), "https://mint.example".into(), "vip".into()];
-    store.undo_allowed("b", place, 1).await.expect("answers");
-    assert_eq!(store.allowances().await.expect("reads")[0].left_over, 0, "b is still open");
+    let left = async || store.allowances().await.expect("reads")[0].left_over;
+    store.undo_allowed("b").await.expect("answers");
+    assert_eq!(left().await, 0, "b is still open");
+    let failed = |key: &str| Change {
+        operation: Some(OperationRow { open: false, ..operation(key, 1) }),
+        ..Change::default()
+    };
+    store.apply(failed("b"), 2).await.expect("written");
+    store.undo_allowed("b").await.expect("answers");
+    store.undo_allowed("b").await.expect("answers");
+    assert_eq!(left().await, 1, "given back once");
+
+    // The person began it by hand, and it failed.
+    store.apply(failed("c"), 2).await.expect("written");
+    store.undo_allowed("c").await.expect("answers");
+    assert_eq!(left().await, 1, "what was never taken is not given back");
+    assert!(store.operation("c").await.expect("reads").is_some());
+    assert!(matches!(begin("c", 1, 1).await, Some(Begun::Existing(_))));
+    assert_eq!(left().await, 0, "asked again without the person it costs");
+    store.apply(failed("d"), 2).await.expect("written");
+    assert!(begin("d", 1, 1).await.is_none(), "also when nothing is left");
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tickets.db");
+    let connection = Connection::open(&path).expect("opens");
+    connection.execute_batch(MIGRATIONS[0]).expect("made");
+    connection.pragma_update(None, "user_version", 1).expect("written");
+    drop(connection);
+    let store = TicketStore::open(&path, SqliteOptions::default()).expect("opens");
+    store.undo_allowed("a").await.expect("the table is there");
+    store.close().await;
+    let connection = Connection::open(&path).expect("opens");
+    assert_eq!(known_version(&connection).expect("reads"), MIGRATIONS.len());
 }
 
 #[tokio::test]
