@@ -4,6 +4,7 @@ use portal_core::cashu::{TicketWallet, TicketWalletOptions};
 use portal_core::client::Answered;
 use portal_core::env::Env;
 use portal_core::primitives::Secret;
+use portal_core::protocol::ticket::CashuStatus;
 use portal_core::relay::AddressPolicy;
 use portal_core::storage::sqlite::tickets::TicketStore;
 use portal_testkit::mint::{Fault, StockMint, StockMintOptions};
@@ -79,6 +80,54 @@ async fn a_ticket_is_minted_sent_asked_for_and_burned() {
     assert_eq!(again["code"], "ticket_spent", "{again}");
     assert!(again["message"].as_str().is_some_and(|it| it.starts_with("Failed to burn cashu")));
     assert_eq!(mint.outstanding("vip").await.expect("says"), 1);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_not_asked_for_is_an_error_and_stays_its_senders() {
+    let world = world().await;
+    let mint = mint().await;
+    let daemon = world.daemon().await;
+    let app = world.app().await;
+    let mut socket = daemon.socket().await;
+    let two = minted(&mut socket, "two", order(&mint, "vip", 2)).await;
+    let money = minted(&mut socket, "sat", order(&mint, "sat", 1)).await;
+    let one = minted(&mut socket, "one", order(&mint, "vip", 1)).await;
+    for (token, code) in [
+        (two, Some("wrong_ticket")),
+        (money, Some("wrong_ticket")),
+        ("cashuBnonsense".to_owned(), Some("invalid_token")),
+        (one, None),
+    ] {
+        // Another spelling of the same mint.
+        let url = format!("{}//", mint.url().to_uppercase());
+        let params = json!({"recipient_key": world.person_key(), "subkeys": [],
+            "mint_url": url, "unit": "VIP", "amount": 1});
+        let id = socket.send("RequestCashu", params).await;
+        let asked = soon("a request", app.requests().next()).await.expect("the app runs");
+        let status = CashuStatus::Success { token: token.clone() };
+        app.replies().ticket(&asked, status).await.expect("replies");
+        app.requests().handled(asked.id).await.expect("handled");
+        let answer = socket.answer(&id).await;
+        match code {
+            None => assert_eq!(answer["data"]["status"]["token"], token.as_str(), "{answer}"),
+            Some(code) => {
+                assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)));
+                let message = answer["message"].as_str().expect("a text");
+                assert!(message.starts_with("Failed to request cashu: "), "{message}");
+                assert!(!message.contains("cashuB"), "{message}");
+            }
+        }
+    }
+    assert_eq!(mint.outstanding("vip").await.expect("says"), 3, "nothing was spent");
+    let refused = socket
+        .call(
+            "RequestCashu",
+            json!({"recipient_key": world.person_key(), "subkeys": [],
+                "mint_url": "no mint", "unit": "vip", "amount": 1}),
+        )
+        .await;
+    assert_eq!(refused["code"], "invalid_url", "{refused}");
     daemon.stop().await;
 }
 

@@ -34,6 +34,7 @@
 
 mod about;
 mod address;
+mod answer;
 mod burn;
 mod call;
 mod engine;
@@ -67,6 +68,7 @@ use nostr::PublicKey;
 
 pub use about::{KnownMint, UnitInfo, UnitKind};
 pub use address::MintAddress;
+pub use answer::check_answer;
 pub use burn::{Burned, Expected};
 pub use engine::Recovery;
 pub use error::{CashuError, Outcome};

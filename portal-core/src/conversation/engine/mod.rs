@@ -17,6 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 use crowd::Crowd;
 use nostr::PublicKey;
 
+use super::ask::TokenCheck;
 use super::peer::Peer;
 use super::refund::{PaidOut, RefundState};
 use super::route::{Route, Routes};
@@ -82,6 +83,8 @@ pub struct Engine {
     unknown_closes: (u64, u32),
     /// How many requests to the person came.
     arrivals: u64,
+    /// Looks at the tokens that people answer with.
+    token_check: Option<TokenCheck>,
 }
 
 #[derive(Debug)]
@@ -107,7 +110,13 @@ impl Engine {
             closes: None,
             unknown_closes: (0, 0),
             arrivals: 0,
+            token_check: None,
         }
+    }
+
+    /// From now on tokens are compared with what was asked for before their answer counts.
+    pub fn check_tokens(&mut self, check: TokenCheck) {
+        self.token_check = Some(check);
     }
 
     /// How many conversations are open.
