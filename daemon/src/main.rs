@@ -214,7 +214,8 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
         writeln!(out, "  {}", dev.person.expose())?;
         writeln!(
             out,
-            "\n  A mint of tickets (`vip`, `general`, `drinks`) and the token that mints there:"
+            "\n  A mint of tickets (`vip`, `general`, `drinks`), with a `sat` that is bought over the \
+             simulated network, and the token that mints there:"
         )?;
         writeln!(out, "  {}  {}", dev.mint_url, dev.mint_token.expose())?;
         let data = if dev.temporary { " Its data disappears when it stops." } else { "" };
