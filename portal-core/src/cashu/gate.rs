@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::journal::{Operation, State};
 use super::lock::{Holder, KeyRing};
 use super::token::TicketToken;
 use super::watch::TicketEvent;
@@ -71,7 +72,7 @@ pub enum Verdict {
     WrongEvent,
     /// Its time is over.
     Expired,
-    /// The mint is still busy with it: show it again in a moment.
+    /// The mint was asked to use it up, and has not said that it did: show it again in a moment.
     Pending,
     /// The mint cannot be reached, and the rule of the gate does not let it in without.
     Unreachable,
@@ -358,6 +359,13 @@ impl Gate {
         }
     }
 
+    /// Whether the mint was asked to burn it and has not said what became of that.
+    async fn is_handed_out(&self, admission: &str) -> Result<bool, CashuError> {
+        let row = self.wallet.0.store.operation(admission).await?;
+        let Some(row) = row.filter(|row| row.open) else { return Ok(false) };
+        Ok(matches!(Operation::from_row(&row)?.state, State::Calling(_)))
+    }
+
     async fn without_the_mint(
         &self,
         looked: Looked,
@@ -388,9 +396,12 @@ impl Gate {
                     error => tracing::debug!(%error, "the mint does not say"),
                 }
                 if looked.good_offline {
-                    self.let_in(looked, true).await
-                } else {
-                    Ok(Verdict::Unreachable)
+                    return self.let_in(looked, true).await;
+                }
+                // It may be used up already, or be used up when the mint is asked again.
+                match self.is_handed_out(&looked.admission).await? {
+                    true => Ok(Verdict::Pending),
+                    false => Ok(Verdict::Unreachable),
                 }
             }
             _ => Ok(Verdict::Refused(Refusal::ByTheMint)),

@@ -90,6 +90,29 @@ async fn a_mint_that_is_busy_makes_it_pending_and_not_bad() {
 }
 
 #[tokio::test]
+async fn a_ticket_that_is_being_burned_is_pending_and_not_unreachable() {
+    let Scene { mint, shop, phone, .. } = scene().await;
+    shop.prepare_gate(&event(&mint, OfflineRule::Nothing)).await.expect("prepared");
+    let gate = shop.gate(event(&mint, OfflineRule::Nothing));
+    // The mint burns it, and its answer is lost, late, or not an answer.
+    let nonsense = Fault::AnswerFor(502, "<html>".into());
+    for (number, fault) in [Fault::LoseAnswer, Fault::Hang, nonsense].into_iter().enumerate() {
+        let ticket = show(&phone, &mint, &format!("t{number}"), None).await;
+        mint.faults().once("/v1/melt/portal", fault.clone());
+        assert_eq!(gate.check(&ticket).await.expect("looks"), Verdict::Pending, "{fault:?}");
+        if number == 0 {
+            shop.recover().await.expect("goes on");
+        }
+        assert_eq!(gate.check(&ticket).await.expect("looks"), VALID, "{fault:?}");
+        assert_eq!(gate.check(&ticket).await.expect("looks"), Verdict::Used, "{fault:?}");
+    }
+    let ticket = show(&phone, &mint, "never", None).await;
+    mint.faults().once("/v1/melt/quote", Fault::Hang);
+    let verdict = gate.check(&ticket).await.expect("looks");
+    assert_eq!(verdict, Verdict::Unreachable, "the mint has not seen it");
+}
+
+#[tokio::test]
 async fn without_the_mint_the_rule_decides() {
     let Scene { mint, shop, phone, .. } = scene().await;
     shop.prepare_gate(&event(&mint, OfflineRule::Nothing)).await.expect("prepared");
@@ -222,7 +245,7 @@ async fn another_spelling_of_a_ticket_is_the_same_ticket() {
     let ticket = show(&phone, &mint, "a", None).await;
     let strict = shop.gate(event(&mint, OfflineRule::Nothing));
     mint.faults().once("/v1/melt/portal", Fault::Hang);
-    assert_eq!(strict.check(&ticket).await.expect("looks"), Verdict::Unreachable);
+    assert_eq!(strict.check(&ticket).await.expect("looks"), Verdict::Pending);
     let spelled = format!(" cashu:{ticket}\n");
     assert_eq!(shop.gate(strict_event(&mint)).check(&spelled).await.expect("looks"), VALID);
 
