@@ -100,13 +100,19 @@ impl Inner {
     ) -> Result<(Vec<Move>, Vec<String>), CashuError> {
         let inputs = names(&calling.inputs)?;
         if calling.source != Source::Outside {
+            // Whoever gave it away is not forgotten: who asks to take it back a second time hears
+            // what came of the first.
+            let holder = match &calling.source {
+                Source::Given { by } => Some(by.clone()),
+                Source::Wallet | Source::Outside => None,
+            };
             let moves = inputs
                 .into_iter()
                 .map(|y| Move {
                     y,
                     from: ProofState::Reserved,
                     to: ProofState::Spent,
-                    holder: None,
+                    holder: holder.clone(),
                 })
                 .collect();
             return Ok((moves, Vec::new()));

@@ -4,9 +4,10 @@ use nostr::PublicKey;
 
 use super::journal::{Operation, State};
 use super::send::{NewSend, Purpose, Sent};
+use super::take_back::TAKE_BACK;
 use super::{CashuError, Give, MintAddress, Outcome, TicketWallet, Unit};
 use crate::primitives::Timestamp;
-use crate::storage::sqlite::tickets::{AllowanceRow, OperationRow, ProofState};
+use crate::storage::sqlite::tickets::{AllowanceRow, OperationRow, ProofRow, ProofState};
 
 /// What the wallet holds of one unit of one mint, in the base of the unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +168,7 @@ impl TicketWallet {
                 key: operation.key,
                 mint: operation.mint,
                 unit: operation.unit,
-                amount: given.iter().map(|row| row.amount).sum(),
+                amount: given.iter().map(|row| row.amount).fold(0, u64::saturating_add),
                 since: Timestamp::from_secs(operation.created_at),
                 token,
             });
@@ -175,7 +176,8 @@ impl TicketWallet {
         Ok(found)
     }
 
-    /// The operation that gave a token away, when it was one of this wallet.
+    /// The operation that gave a token away, when it was one of this wallet; also when the token was
+    /// taken back or claimed since.
     ///
     /// # Errors
     /// When it is no token, or the store cannot be read.
@@ -185,10 +187,15 @@ impl TicketWallet {
     pub async fn giver_of(&self, token: &str) -> Result<Option<String>, CashuError> {
         let names = super::TicketToken::parse(token)?.names()?;
         let known = self.0.store.known_proofs(names).await?;
-        Ok(known
-            .into_iter()
-            .filter(|row| row.state == ProofState::Given)
-            .find_map(|row| row.operation))
+        let giver = |row: &ProofRow| {
+            let holder = row.operation.as_deref()?;
+            match row.state {
+                ProofState::Given | ProofState::Spent => Some(holder.to_owned()),
+                ProofState::Reserved => holder.strip_prefix(TAKE_BACK).map(str::to_owned),
+                ProofState::Unspent => None,
+            }
+        };
+        Ok(known.iter().find_map(giver))
     }
 
     /// Lets a service take tickets without asking each time; replaces what it was allowed before.
