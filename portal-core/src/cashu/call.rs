@@ -1,7 +1,8 @@
 //! Asks the mint, and takes in what it says: yes, no, or nothing.
 //!
-//! A no is believed only when no earlier request can have done it. Nothing is given up that may
-//! have happened.
+//! A no is believed only when no earlier request can have done it, and when the mint has a reason:
+//! what went wrong inside it, or on the way, says nothing of what it did. Nothing is given up that
+//! may have happened.
 
 use std::collections::HashMap;
 
@@ -15,11 +16,13 @@ use super::knowledge::Need;
 use super::outputs::Output;
 use super::transport::{CallError, refusal};
 use super::watch::TicketEvent;
-use super::{CashuError, Inner};
+use super::{CashuError, Inner, Outcome};
 use crate::storage::sqlite::tickets::{Change, Move, ProofRow, ProofState, Y};
 
 /// How often an operation begins anew before it gives up.
 const MOST_ROUNDS: u32 = 4;
+/// How long a mint that fails inside is believed to be still at it, in seconds.
+const AT_IT_FOR: u64 = 600;
 /// How many numbers are passed over when some turn out to be used already.
 const SKIPPED_NUMBERS: u32 = 100;
 
@@ -124,14 +127,60 @@ impl Inner {
         match error {
             // The mint cannot know of it, so what was put aside for it is free again.
             CallError::NotSent(error) if !asked_before && calling.source != Source::Outside => {
+                let unused = calling.outputs.clone();
                 self.release(operation, calling, State::Asked, &[]).await?;
+                self.give_back(&unused).await?;
                 Err(self.fail(operation, error).await)
             }
+            CallError::Lost(error @ CashuError::BadAnswer { .. }) => {
+                self.not_said(operation, calling, error).await
+            }
             CallError::NotSent(error) | CallError::Lost(error) => Err(error),
+            CallError::Refused { code: 0 } => {
+                let error = CashuError::BadAnswer { reason: "it says no without a reason" };
+                self.not_said(operation, calling, error).await
+            }
             CallError::Refused { code } => {
                 self.refused(operation, calling, asked_before, code).await
             }
         }
+    }
+
+    /// Something answered, and did not say what became of it. That is asked again later; when the
+    /// mint goes on like this, and has neither spent nor signed anything, nothing comes of it.
+    async fn not_said(
+        &self,
+        operation: &mut Operation,
+        calling: Calling,
+        error: CashuError,
+    ) -> Result<(), CashuError> {
+        // A quote may be paid, and a gift has nobody who would ask again: both wait for their end.
+        let ends = !matches!(operation.order, Order::Receive { .. }) && !calling.inputs.is_empty();
+        let still_at_it = calling.since.saturating_add(AT_IT_FOR) > self.now();
+        if !ends || still_at_it || !self.is_untouched(operation, &calling).await? {
+            return Err(error);
+        }
+        self.release(operation, calling, State::Asked, &[]).await?;
+        Err(self.fail(operation, error).await)
+    }
+
+    /// Whether all inputs are unspent and no output is signed, as the mint says.
+    async fn is_untouched(
+        &self,
+        operation: &Operation,
+        calling: &Calling,
+    ) -> Result<bool, CashuError> {
+        let inputs = names(&calling.inputs)?;
+        let states = self.states(operation, &inputs).await.map_err(not_known)?;
+        if states.values().any(|state| *state != MintState::Unspent) {
+            return Ok(false);
+        }
+        if calling.outputs.is_empty() {
+            return Ok(true);
+        }
+        let outputs: Vec<Output> =
+            calling.outputs.iter().map(|planned| planned.output.clone()).collect();
+        Ok(self.signed(&operation.mint, &outputs).await.map_err(not_known)?.is_empty())
     }
 
     /// The mint said no. Before that is believed: did an earlier request do it?
@@ -142,15 +191,19 @@ impl Inner {
         asked_before: bool,
         code: u16,
     ) -> Result<(), CashuError> {
-        if asked_before || (code == 20002) {
+        // 20001: nothing can have been issued for a quote that is not paid.
+        let unpaid = code == 20001 && matches!(calling.call, Call::Mint(_));
+        if (asked_before && !unpaid) || code == 20002 {
             match &calling.call {
                 Call::Swap | Call::Mint(_) => {
-                    if let Some(signatures) = self.signed_before(operation, &calling).await? {
+                    let signatures = self.signed_before(operation, &calling).await;
+                    if let Some(signatures) = signatures.map_err(not_known)? {
                         return self.finish_signed(operation, calling, signatures).await;
                     }
                 }
                 Call::Melt { method, quote } => {
-                    match self.melted_before(operation, method, quote).await? {
+                    let melted = self.melted_before(operation, method, quote).await;
+                    match melted.map_err(not_known)? {
                         Some(true) => return self.finish_melted(operation, calling).await,
                         Some(false) => {}
                         None => return Err(CashuError::Pending),
@@ -163,13 +216,13 @@ impl Inner {
             (20001, Call::Mint(quote)) => {
                 Err(CashuError::Unpaid { request: quote.request.clone() })
             }
-            // Nothing was paid, or it was issued before: nothing is lost with the quote.
-            (20002 | 20007, Call::Mint(_)) => {
+            // It was issued before, and not for these outputs: the quote is worth nothing.
+            (20002, Call::Mint(_)) => {
                 self.release(operation, calling, State::Asked, &[]).await?;
                 Err(self.fail(operation, refusal(code)).await)
             }
             // Perhaps somebody between: what was received is not given up for that.
-            (0 | 30001 | 30002 | 31001 | 31002, _)
+            (30001 | 30002 | 31001 | 31002, _)
                 if matches!(operation.order, Order::Receive { .. }) =>
             {
                 Err(refusal(code))
@@ -188,7 +241,12 @@ impl Inner {
                 }
                 let need = Need { unit: Some(&operation.unit), anew: true, ..Need::default() };
                 self.keysets(&operation.mint, need).await?;
-                self.anew(operation, calling, refusal(code), &[]).await
+                let unused = match used || asked_before {
+                    true => Vec::new(),
+                    false => calling.outputs.clone(),
+                };
+                self.anew(operation, calling, refusal(code), &[]).await?;
+                self.give_back(&unused).await
             }
             (11001, _) if calling.source != Source::Outside => {
                 self.settle_spent(operation, calling).await
@@ -197,10 +255,26 @@ impl Inner {
             // is ours alone; another token may open the door to it.
             (_, Call::Mint(_)) => Err(refusal(code)),
             _ => {
+                // The only request there ever was: no other one can still be on its way to them.
+                let unused = match asked_before {
+                    true => Vec::new(),
+                    false => calling.outputs.clone(),
+                };
                 self.release(operation, calling, State::Asked, &[]).await?;
+                self.give_back(&unused).await?;
                 Err(self.fail(operation, refusal(code)).await)
             }
         }
+    }
+
+    /// Gives back the numbers of outputs that the mint has not signed and that no operation has any
+    /// more, as far as none were taken since. What stays open is a hole that a restore must bridge:
+    /// a stranger's worthless gifts must not make one.
+    async fn give_back(&self, outputs: &[Planned]) -> Result<(), CashuError> {
+        let Some(first) = outputs.first() else { return Ok(()) };
+        let name = first.output.keyset.to_string();
+        let numbers = outputs.iter().filter_map(|planned| planned.number).collect();
+        Ok(self.store.give_back_numbers(&name, numbers).await?)
     }
 
     /// Begins anew, a bounded number of times.
@@ -346,6 +420,14 @@ impl Inner {
             }
         };
         Ok(MintBody { quote: &quote.id, outputs, signature })
+    }
+}
+
+/// What could not be asked about is not known, whatever the reason.
+fn not_known(error: CashuError) -> CashuError {
+    match error.outcome() {
+        Outcome::Unknown => error,
+        Outcome::Nothing | Outcome::Worthless => CashuError::Pending,
     }
 }
 

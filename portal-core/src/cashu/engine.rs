@@ -14,6 +14,15 @@ use crate::storage::sqlite::tickets::{Begun, Change, Move, ProofState, Y};
 const UNPAID_FOR: u64 = 24 * 3600;
 /// How long a quote without an end can be paid, in seconds.
 const PAYABLE_FOR: u64 = 30 * 24 * 3600;
+/// How long a gift of a stranger waits for its mint, in seconds. Its token stays in the journal,
+/// and what its mint has signed for us can be restored.
+const GIFT_FOR: u64 = 30 * 24 * 3600;
+/// How often it is looked at after that: a phone that was off for a month still gets its gifts.
+const LATE_LOOKS: u32 = 50;
+/// The most gifts that wait at one mint that only a stranger has named.
+const MOST_GIFTS_AT_MINT: usize = 100;
+/// The most gifts that wait at all such mints.
+const MOST_GIFTS: usize = 1000;
 /// How many mints are asked at once what became of operations.
 const MINTS_AT_ONCE: usize = 8;
 /// After so many operations without an answer a mint is left alone, until the next look.
@@ -103,8 +112,19 @@ impl Inner {
     /// Writes an operation down unless it is there, and drives it to its end.
     pub(super) async fn run(&self, operation: Operation) -> Result<Done, CashuError> {
         let _alone = self.alone_with(&operation.key).await;
-        let begun = self.store.begin(operation.to_row()?, self.now()).await?;
+        let begun = self.write_down(&operation).await?;
         self.go_on(begun, operation).await
+    }
+
+    /// Writes an operation down unless it is there. What strangers send has a limit; what the owner
+    /// does has none.
+    pub(super) async fn write_down(&self, operation: &Operation) -> Result<Begun, CashuError> {
+        let (row, now) = (operation.to_row()?, self.now());
+        if !matches!(operation.order, Order::Receive { .. }) || self.is_trusted(&operation.mint) {
+            return Ok(self.store.begin(row, now).await?);
+        }
+        let begun = self.store.begin_of_stranger(row, MOST_GIFTS_AT_MINT, MOST_GIFTS, now).await?;
+        begun.ok_or(CashuError::TooMany { most: MOST_GIFTS_AT_MINT })
     }
 
     /// Drives what was written down, or what was found under its key when the same was asked.
@@ -150,14 +170,34 @@ impl Inner {
             let end = expiry.unwrap_or(operation.created_at.saturating_add(PAYABLE_FOR));
             end.saturating_add(UNPAID_FOR) < self.now()
         });
+        let gift_over = matches!(operation.order, Order::Receive { .. })
+            && !self.is_trusted(&operation.mint)
+            && operation.created_at.saturating_add(GIFT_FOR) < self.now();
         match self.drive(operation.clone(), true).await {
-            Err(error) if over && error.is_no() => {
+            Err(error) if gift_over && !matches!(error, CashuError::Storage(_)) => {
+                self.look_at_late_gift(&operation.key, &error).await?;
+                Err(error)
+            }
+            Err(error) if over && self.is_unpaid(&operation, &error).await => {
                 operation.state = State::Failed { code: error.code() };
                 self.write(&operation).await?;
                 Err(CashuError::NotFound)
             }
             other => other,
         }
+    }
+
+    /// A gift whose time is over was looked at once more, in vain.
+    async fn look_at_late_gift(&self, key: &str, error: &CashuError) -> Result<(), CashuError> {
+        let Some(row) = self.store.operation(key).await?.filter(|row| row.open) else {
+            return Ok(());
+        };
+        let mut gift = Operation::from_row(&row)?;
+        gift.late_looks = gift.late_looks.saturating_add(1);
+        if gift.late_looks >= LATE_LOOKS {
+            gift.state = State::Failed { code: error.code() };
+        }
+        self.write(&gift).await
     }
 
     /// Takes step after step. `before`: an earlier run may have asked the mint already.
@@ -200,8 +240,7 @@ impl Inner {
     ) -> CashuError {
         let nothing_happened =
             was == std::mem::discriminant(&State::Asked) && matches!(operation.state, State::Asked);
-        let kept = matches!(operation.order, Order::Receive { .. })
-            && error.outcome() != Outcome::Worthless;
+        let kept = matches!(operation.order, Order::Receive { .. }) && !error.ends_gift();
         if nothing_happened && !kept && !matches!(error, CashuError::Storage(_)) {
             operation.state = State::Failed { code: error.code() };
             if let Err(error) = self.write(&operation).await {

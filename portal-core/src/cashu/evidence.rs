@@ -51,6 +51,15 @@ struct StateEntry {
     state: MintState,
 }
 
+#[derive(Deserialize)]
+struct QuoteState {
+    #[serde(default)]
+    state: Option<String>,
+    /// Where there is no state.
+    #[serde(default)]
+    amount_paid: Option<u64>,
+}
+
 impl Inner {
     /// The signatures the mint has given to these outputs (NUT-09).
     pub(super) async fn signed(
@@ -69,6 +78,22 @@ impl Inner {
         }
         let names = answer.outputs.iter().map(|output| output.blinded_secret.to_bytes());
         Ok(names.zip(answer.signatures).collect())
+    }
+
+    /// Whether nobody has paid the quote of an operation, after the mint has refused to issue for
+    /// it: then nothing is lost when it is forgotten. What the mint does not say is not so.
+    pub(super) async fn is_unpaid(&self, operation: &Operation, refused: &CashuError) -> bool {
+        if matches!(refused, CashuError::Unpaid { .. }) {
+            return true;
+        }
+        let Some(quote) = operation.quote().filter(|_| refused.is_no()) else { return false };
+        let Ok(connection) = self.connection(&operation.mint).await else { return false };
+        let route = ["v1", "mint", "quote", &quote.method, &quote.id];
+        let said = connection.get::<QuoteState>(&route).await;
+        said.is_ok_and(|said| match (said.state.as_deref(), said.amount_paid) {
+            (Some(state), _) => state == "UNPAID",
+            (None, paid) => paid == Some(0),
+        })
     }
 
     /// Where proofs are, as the mint says.

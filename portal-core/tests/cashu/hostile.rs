@@ -492,10 +492,10 @@ async fn a_quote_that_may_be_paid_is_not_forgotten_for_a_no() {
         assert_eq!(mint.faults().asked("/v1/mint/quote/"), before + 1, "no second quote");
     }
     // What is certain to be worth nothing is forgotten.
-    let expired = r#"{"code":20007,"detail":"quote is expired"}"#.to_owned();
-    mint.faults().once("/v1/mint/portal", Fault::Answer(400, expired));
+    let issued = r#"{"code":20002,"detail":"tokens are issued"}"#.to_owned();
+    mint.faults().once("/v1/mint/portal", Fault::Answer(400, issued));
     let refused = wallet.mint("over", new_mint(&mint, "vip", 1)).await;
-    assert!(matches!(refused, Err(CashuError::Refused { code: 20007 })), "{refused:?}");
+    assert!(matches!(refused, Err(CashuError::Refused { code: 20002 })), "{refused:?}");
     assert!(wallet.open_operations().await.expect("reads").is_empty());
     wallet.mint("over", new_mint(&mint, "vip", 1)).await.expect("with another quote");
     assert_eq!(mint.outstanding("vip").await.expect("says"), 4);

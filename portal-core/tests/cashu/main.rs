@@ -7,5 +7,8 @@ mod hostile;
 mod interop;
 mod lost_answers;
 mod messages;
+mod refusals;
+mod seed;
+mod strangers;
 mod tickets;
 mod vectors;

@@ -6,6 +6,7 @@
 //! one transaction, and is durable (`synchronous=FULL`) when it returns. One process per file.
 
 mod allowances;
+mod owner;
 mod queries;
 mod rows;
 #[cfg(test)]
@@ -28,7 +29,8 @@ use super::{SqliteOptions, Synchronous, Worker, backend, connect, lock, private_
 use crate::storage::StorageError;
 
 /// The files in order: the first makes version 1. Never edited once released.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("charges.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("charges.sql"), include_str!("owner.sql")];
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 

@@ -53,6 +53,18 @@ fn proof(row: &Row<'_>) -> rusqlite::Result<ProofRow> {
     })
 }
 
+pub(super) const MINT: &str = "url, info, token, fetched_at, named";
+
+pub(super) fn mint(row: &Row<'_>) -> rusqlite::Result<MintRow> {
+    Ok(MintRow {
+        url: row.get(0)?,
+        info: row.get(1)?,
+        token: row.get(2)?,
+        fetched_at: number(row, 3)?,
+        named: row.get(4)?,
+    })
+}
+
 fn keyset(row: &Row<'_>) -> rusqlite::Result<KeysetRow> {
     let expiry: Option<i64> = row.get(5)?;
     Ok(KeysetRow {
@@ -328,7 +340,10 @@ impl TicketStore {
     /// When the store fails.
     pub async fn sums(&self) -> Result<Vec<SumRow>> {
         self.call(|transaction| {
-            let sql = "SELECT mint, unit, state, SUM(amount), COUNT(*) FROM proof
+            // In two halves: what mints say that proofs are worth may add up to more than SQLite
+            // can count, and one such mint must not hide all the others.
+            let sql = "SELECT mint, unit, state, SUM(amount >> 32), SUM(amount & 0xffffffff),
+                 COUNT(*) FROM proof
                  WHERE state <> 3 GROUP BY mint, unit, state ORDER BY mint, unit, state";
             all(transaction, sql, [], |row| {
                 let state: i64 = row.get(2)?;
@@ -337,8 +352,8 @@ impl TicketStore {
                     unit: row.get(1)?,
                     state: ProofState::from_number(state)
                         .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, state))?,
-                    amount: number(row, 3)?,
-                    count: number(row, 4)?,
+                    amount: number(row, 3)?.saturating_mul(1 << 32).saturating_add(number(row, 4)?),
+                    count: number(row, 5)?,
                 })
             })
         })
@@ -368,40 +383,13 @@ impl TicketStore {
 
 /// Mints, keysets, counters, units.
 impl TicketStore {
-    /// Inserts or replaces what is known of a mint; what is `None` leaves the stored value.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn put_mint(&self, row: MintRow) -> Result<()> {
-        self.call(move |transaction| {
-            transaction
-                .execute(
-                    "INSERT INTO mint (url, info, token, fetched_at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (url) DO UPDATE SET info = COALESCE(?2, info),
-                         token = COALESCE(?3, token), fetched_at = MAX(fetched_at, ?4)",
-                    params![row.url, row.info, row.token, stored(row.fetched_at)?],
-                )
-                .map_err(backend)
-                .map(drop)
-        })
-        .await
-    }
-
     /// What is known of the mints, in the order of their addresses.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn mints(&self) -> Result<Vec<MintRow>> {
         self.call(|transaction| {
-            let sql = "SELECT url, info, token, fetched_at FROM mint ORDER BY url";
-            all(transaction, sql, [], |row| {
-                Ok(MintRow {
-                    url: row.get(0)?,
-                    info: row.get(1)?,
-                    token: row.get(2)?,
-                    fetched_at: number(row, 3)?,
-                })
-            })
+            all(transaction, &format!("SELECT {MINT} FROM mint ORDER BY url"), [], mint)
         })
         .await
     }
@@ -469,6 +457,37 @@ impl TicketStore {
     /// When the store fails.
     pub async fn advance_counter(&self, name: &str, least: u32) -> Result<()> {
         self.move_counter(name, move |next| Some(next.max(least))).await.map(drop)
+    }
+
+    /// The number that a counter gives next.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn next_number(&self, name: &str) -> Result<u32> {
+        let name = name.to_owned();
+        self.call(move |transaction| {
+            let sql = "SELECT next FROM counter WHERE name = ?1";
+            Ok(first(transaction, sql, [&name], |row| row.get(0))?.unwrap_or(0))
+        })
+        .await
+    }
+
+    /// Takes numbers back into a counter, the last ones first, as far as none behind them is out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn give_back_numbers(&self, name: &str, mut numbers: Vec<u32>) -> Result<()> {
+        numbers.sort_unstable();
+        self.move_counter(name, move |mut next| {
+            for number in numbers.into_iter().rev() {
+                if number.checked_add(1) == Some(next) {
+                    next = number;
+                }
+            }
+            Some(next)
+        })
+        .await
+        .map(drop)
     }
 
     async fn move_counter(
