@@ -141,3 +141,25 @@ pub(crate) fn look_after(state: &AppState) {
         running.stopping.run_until_cancelled(looking).await;
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn other_words_do_not_open_a_wallet_that_has_an_owner() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let env = Env::system();
+        let key = LocalKey::generate(&env);
+        let open = async |mnemonic| {
+            let config = CashuConfig { enabled: true, mnemonic, file: "tickets.db".into() };
+            open(&config, folder.path(), &key, &env, false).await
+        };
+        let wallet = open(None).await.expect("opens").expect("switched on");
+        wallet.close().await;
+        let other = open(Some(Mnemonic::generate(&env).words().clone())).await;
+        assert!(matches!(other, Err(TicketsError::Wallet(CashuError::OtherSeed))), "{other:?}");
+        let again = open(None).await.expect("opens").expect("switched on");
+        again.close().await;
+    }
+}

@@ -156,8 +156,70 @@ async fn what_was_not_delivered_is_listed_and_taken_back() {
         (&listed["unclaimed"], &listed["balances"][0]["available"]),
         (&json!([]), &json!(3))
     );
-    let gone = socket.call("TakeBackCashu", json!({"token": token})).await;
+    let again = socket.data("TakeBackCashu", json!({"token": token})).await;
+    assert_eq!(again["amount"], 3, "whoever did not hear it can ask again");
+    let foreign = wallet(3).await;
+    let at: portal_core::cashu::MintAddress = mint.url().parse().expect("an address");
+    foreign.set_mint_token(&at, &Secret::new("secret".into())).await.expect("kept");
+    let new = portal_core::cashu::NewMint {
+        mint: at,
+        unit: "vip".parse().expect("a unit"),
+        amount: 1,
+        description: None,
+        give: Some(portal_core::cashu::Give::default()),
+    };
+    let theirs = foreign.mint("m", new).await.expect("mints").token.expect("a token");
+    let gone = socket.call("TakeBackCashu", json!({"token": theirs})).await;
     assert_eq!(gone["code"], "not_found", "{gone}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_to_be_paid_before_the_mint_issues_is_said() {
+    let world = world().await;
+    let mint = mint().await;
+    mint.pay(false);
+    let daemon = world.daemon().await;
+    let mut socket = daemon.socket().await;
+    let id = socket.send_once("sats", "MintCashu", order(&mint, "sat", 21)).await;
+    let unpaid = socket.answer(&id).await;
+    assert_eq!((&unpaid["code"], &unpaid["retryable"]), (&json!("ticket_pending"), &json!(true)));
+    let request = unpaid["details"]["request"].as_str().expect("what to pay").to_owned();
+    let listed = socket.data("GetCashuWallet", json!({})).await;
+    assert_eq!(
+        (&listed["open"][0]["kind"], &listed["open"][0]["amount"]),
+        (&json!("mint"), &json!(21))
+    );
+    assert_eq!(listed["open"][0]["unpaid"], request.as_str());
+    mint.pay(true);
+    assert_eq!(mint.pay_open_quotes().await.expect("paid"), 1);
+    minted(&mut socket, "sats", order(&mint, "sat", 21)).await;
+    let listed = socket.data("GetCashuWallet", json!({})).await;
+    assert_eq!((&listed["open"], &listed["balances"][0]["given"]), (&json!([]), &json!(21)));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_verdict_that_does_not_stand_is_not_kept_under_a_key() {
+    let world = world().await;
+    let mint = mint().await;
+    let daemon = world.daemon().await;
+    let mut socket = daemon.socket().await;
+    let ticket = minted(&mut socket, "vip", order(&mint, "vip", 1)).await;
+    let look = json!({"mint_url": mint.url(), "unit": "vip", "token": ticket, "amount": 1});
+    let mut check = async || {
+        let id = socket.send_once("door", "CheckTicket", look.clone()).await;
+        socket.answer(&id).await["data"]["verdict"].clone()
+    };
+    mint.faults().always("/v1/info", Fault::Hang);
+    mint.faults().always("/v1/melt", Fault::Hang);
+    assert_eq!(check().await, "unreachable");
+    mint.faults().clear();
+    let busy = json!({"code": 11002, "detail": "pending"}).to_string();
+    mint.faults().once("/v1/melt/portal", Fault::Answer(400, busy));
+    assert_eq!(check().await, "pending");
+    assert_eq!(check().await, "valid");
+    assert_eq!(check().await, "valid", "the same look, not a second one");
     daemon.stop().await;
 }
 
