@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use portal_core::cashu::CashuError;
 use portal_core::identity::{KeyError, MnemonicError};
 use portal_core::keystore::KeyStoreError;
 use portal_core::relay::AddressError;
@@ -75,6 +76,9 @@ pub enum CliError {
     /// A key that cannot be.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Not somebody's key.
+    #[error("that is no public key: give npub1… or 64 hex digits")]
+    BadPublicKey,
     /// The key is encrypted already.
     #[error("{path} is encrypted already")]
     AlreadyEncrypted {
@@ -121,7 +125,7 @@ impl CliError {
             Self::NoKey { .. } => "no_key",
             Self::KeyExists { .. } => "key_exists",
             Self::BadKey { source: KeyStoreError::KeyLocked, .. } => "key_locked",
-            Self::BadKey { .. } | Self::Key(_) => "invalid_key",
+            Self::BadKey { .. } | Self::Key(_) | Self::BadPublicKey => "invalid_key",
             Self::BadWords(_) => "invalid_mnemonic",
             Self::AlreadyEncrypted { .. } => "already_encrypted",
             Self::NoPassword | Self::EmptyPassword => "no_password",
@@ -154,6 +158,11 @@ impl CliError {
             Self::Storage { source: StorageError::InUse, .. } => {
                 "stop the other `portal wallet` of this key, or use another --data-dir".to_owned()
             }
+            Self::Portal(portal_core::Error::Cashu(CashuError::ForbiddenMint(_))) => {
+                "the mint is on this machine or network: allow that with --allow-private-mints; \
+                 what was given is kept"
+                    .to_owned()
+            }
             Self::Portal(portal_core::Error::Address(AddressError::NotPublic)) => {
                 "the URL names a relay on this machine or network: allow that with \
                  --allow-private-relays"
@@ -166,6 +175,7 @@ impl CliError {
             | Self::BadKey { .. }
             | Self::BadWords(_)
             | Self::Key(_)
+            | Self::BadPublicKey
             | Self::AlreadyEncrypted { .. }
             | Self::EmptyPassword
             | Self::PasswordsDiffer

@@ -14,6 +14,7 @@ mod place;
 mod signals;
 mod socket;
 mod terminal;
+mod tickets;
 mod wallet;
 
 use std::io::Write;
@@ -47,6 +48,8 @@ enum Command {
     Key(key::Arguments),
     /// A person's wallet: open login URLs, answer requests, pay.
     Wallet(wallet::Arguments),
+    /// What tickets a person holds, and what services may take of them.
+    Tickets(tickets::Arguments),
     /// Find out what is wrong with a set-up, and what to do about it.
     Doctor(doctor::Arguments),
     /// Show a login and a payment from end to end, on this machine alone.
@@ -85,6 +88,13 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, CliError> 
             let ready = wallet::prepare(wallet, &place)?;
             let runtime = runtime()?;
             let result = runtime.block_on(wallet::run(ready, terminal));
+            runtime.shutdown_timeout(Duration::from_millis(200));
+            result
+        }
+        Command::Tickets(tickets) => {
+            let ready = tickets::prepare(tickets, &place)?;
+            let runtime = runtime()?;
+            let result = runtime.block_on(tickets::run(ready, terminal));
             runtime.shutdown_timeout(Duration::from_millis(200));
             result
         }

@@ -5,6 +5,7 @@
 use axum::http::StatusCode;
 use portal_core::primitives::ErrorCode;
 use serde::Serialize;
+use serde_json::Value;
 
 /// The longest text about a frame that cannot be read, in characters.
 const MAX_DETAIL: usize = 300;
@@ -19,13 +20,16 @@ pub struct CommandError {
     pub message: String,
     /// Whether the same command may succeed later without a change.
     pub retryable: bool,
+    /// For programs, when there is more to say: what has to be paid, for example.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Box<Value>>,
 }
 
 impl CommandError {
     /// An error with this code and text.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retryable: code.retryable() }
+        Self { code, message: message.into(), retryable: code.retryable(), details: None }
     }
 
     /// Puts what was tried before the text: `Failed to pay invoice: …`.
@@ -126,8 +130,24 @@ impl From<portal_core::Error> for CommandError {
         let code = error.code();
         let message =
             if code == ErrorCode::Timeout { "Timeout".to_owned() } else { error.to_string() };
-        Self::new(code, message)
+        Self { details: details_of(&error).map(Box::new), ..Self::new(code, message) }
     }
+}
+
+/// What a program needs to go on after an error.
+#[cfg(feature = "cashu")]
+fn details_of(error: &portal_core::Error) -> Option<Value> {
+    match error {
+        portal_core::Error::Cashu(portal_core::cashu::CashuError::Unpaid { request }) => {
+            Some(serde_json::json!({"request": request}))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(not(feature = "cashu"))]
+const fn details_of(_: &portal_core::Error) -> Option<Value> {
+    None
 }
 
 #[cfg(test)]

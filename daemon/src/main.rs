@@ -215,7 +215,8 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
         if let Some(mint) = &dev.mint {
             writeln!(
                 out,
-                "\n  A mint of tickets (`vip`, `general`, `drinks`) and the token that mints there:"
+                "\n  A mint of tickets (`vip`, `general`, `drinks`), with a `sat` that is bought over \
+                 the simulated network, and the token that mints there:"
             )?;
             writeln!(out, "  {}  {}", mint.url, mint.token.expose())?;
         }

@@ -1,12 +1,12 @@
 //! The daemon's ticket wallet: opened with the data, looked after while the daemon runs.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portal_core::cashu::{CashuError, TicketWallet, TicketWalletOptions};
 use portal_core::env::Env;
 use portal_core::identity::{LocalKey, Mnemonic};
+use portal_core::keystore::words::kept_words;
 use portal_core::primitives::Secret;
 use portal_core::relay::AddressPolicy;
 use portal_core::storage::StorageError;
@@ -66,7 +66,7 @@ pub async fn open(
     }
     let words = match &config.mnemonic {
         Some(words) => words.clone(),
-        None => kept_words(data_dir, env)?,
+        None => words_of(data_dir, env)?,
     };
     let seed = Mnemonic::parse(words.expose()).map_err(|_| CashuError::NoSeed)?.seed();
     let path = data_dir.join(&config.file);
@@ -89,29 +89,19 @@ pub async fn open(
 }
 
 /// The words the daemon made at its first start.
-fn kept_words(data_dir: &Path, env: &Env) -> Result<Secret<String>, TicketsError> {
+fn words_of(data_dir: &Path, env: &Env) -> Result<Secret<String>, TicketsError> {
     let path = data_dir.join(WORDS);
-    let failed = |source| TicketsError::Words { path: path.clone(), source };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Secret::new(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let words = Mnemonic::generate(env).words().clone();
-            std::fs::create_dir_all(data_dir).map_err(failed)?;
-            let mut options = std::fs::OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(&path).map_err(failed)?;
-            file.write_all(words.expose().as_bytes()).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-            tracing::info!(
-                path = %path.display(),
-                "the ticket wallet has new words: keep a copy of this file"
-            );
-            Ok(words)
-        }
-        Err(error) => Err(failed(error)),
+    let kept = match kept_words(&path, env) {
+        Ok(kept) => kept,
+        Err(source) => return Err(TicketsError::Words { path, source }),
+    };
+    if kept.new {
+        tracing::info!(
+            path = %path.display(),
+            "the ticket wallet has new words: keep a copy of this file"
+        );
     }
+    Ok(kept.words)
 }
 
 /// Goes on with what was begun, now and from time to time, and asks what has become of tickets;
@@ -167,18 +157,20 @@ pub(crate) fn look_after(state: &AppState) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_same_folder_has_the_same_words_and_they_are_private() {
+    #[tokio::test]
+    async fn other_words_do_not_open_a_wallet_that_has_an_owner() {
         let folder = tempfile::tempdir().expect("a folder");
-        let first = kept_words(folder.path(), &Env::system()).expect("made");
-        let second = kept_words(folder.path(), &Env::system()).expect("read");
-        assert_eq!(first.expose(), second.expose());
-        assert!(Mnemonic::parse(first.expose()).is_ok());
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let file = std::fs::metadata(folder.path().join(WORDS)).expect("there");
-            assert_eq!(file.permissions().mode() & 0o777, 0o600);
-        }
+        let env = Env::system();
+        let key = LocalKey::generate(&env);
+        let open = async |mnemonic| {
+            let config = CashuConfig { enabled: true, mnemonic, file: "tickets.db".into() };
+            open(&config, folder.path(), &key, &env, false).await
+        };
+        let wallet = open(None).await.expect("opens").expect("switched on");
+        wallet.close().await;
+        let other = open(Some(Mnemonic::generate(&env).words().clone())).await;
+        assert!(matches!(other, Err(TicketsError::Wallet(CashuError::OtherSeed))), "{other:?}");
+        let again = open(None).await.expect("opens").expect("switched on");
+        again.close().await;
     }
 }

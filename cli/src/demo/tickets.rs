@@ -9,16 +9,11 @@
 
 use std::time::{Duration, Instant};
 
-use portal_core::cashu::{
-    MintAddress, TicketWallet, TicketWalletOptions, Unit, UnitInfo, UnitKind,
-};
+use portal_core::cashu::{MintAddress, TicketWallet, Unit};
 use portal_core::client::{Answered, IncomingRequest, RequestBody};
 use portal_core::env::Env;
 use portal_core::identity::Mnemonic;
 use portal_core::primitives::Secret;
-use portal_core::relay::AddressPolicy;
-use portal_core::storage::sqlite::SqliteOptions;
-use portal_core::storage::sqlite::tickets::TicketStore;
 use serde_json::{Value, json};
 
 use super::DemoError;
@@ -26,6 +21,9 @@ use super::stage::{Actor, Stage};
 use crate::error::CliError;
 use crate::person::Person;
 use crate::socket::{DaemonSocket, text};
+use crate::tickets;
+use crate::tickets::holdings::card;
+use crate::tickets::refused;
 
 /// What the ticket is called at the mint.
 const UNIT: &str = "vip";
@@ -60,25 +58,15 @@ pub async fn play(
     stage: &Stage,
 ) -> Result<Duration, DemoError> {
     let folder = tempfile::tempdir().map_err(DemoError::NoFolder)?;
-    let wallet = open(folder.path()).await?;
+    // The mint is on this machine.
+    let seed = Mnemonic::generate(&Env::system()).seed();
+    let wallet = tickets::open(&folder.path().join("tickets.db"), seed, Vec::new(), true).await?;
     let played = admit(backend, person, &wallet, event, stage).await;
     wallet.close().await;
     if let Err(error) = folder.close() {
         tracing::warn!(%error, "the tickets of the demo stay behind");
     }
     played
-}
-
-/// The person's tickets, in a file of their own as in an app.
-async fn open(folder: &std::path::Path) -> Result<TicketWallet, DemoError> {
-    let env = Env::system();
-    let seed = Mnemonic::generate(&env).seed();
-    let store = TicketStore::open(&folder.join("tickets.db"), SqliteOptions::default());
-    let store = store.map_err(portal_core::Error::from).map_err(CliError::from)?;
-    let mut options = TicketWalletOptions::new(env, seed, store);
-    // The mint is on this machine.
-    options.strangers = AddressPolicy::Open;
-    Ok(TicketWallet::open(options).await.map_err(of_the_wallet)?)
 }
 
 async fn admit(
@@ -135,14 +123,15 @@ async fn keep(
         return Err(DemoError::Unexpected { expected: "one ticket in the person's wallet" });
     }
     stage.step(Actor::Person, "has it: swapped at the mint, kept in their wallet")?;
-    let unit: Unit = UNIT.parse().map_err(of_the_wallet)?;
-    let balances = wallet.balances().await.map_err(of_the_wallet)?;
+    let unit: Unit = UNIT.parse().map_err(refused)?;
+    let balances = wallet.balances().await.map_err(refused)?;
     let held = balances.iter().find(|held| held.mint == event.mint && held.unit == unit);
-    let info = wallet.unit_info(&event.mint, &unit).await.map_err(of_the_wallet)?;
+    let info = wallet.unit_info(&event.mint, &unit).await.map_err(refused)?;
     let (Some(held), Some(info)) = (held, info) else {
         return Err(DemoError::Unexpected { expected: "a ticket with a card" });
     };
-    Ok(stage.step(Actor::Wallet, &format!("shows {} × {}", held.available, card(&info)))?)
+    Ok(stage
+        .step(Actor::Wallet, &format!("shows {} × {}", held.available, card(UNIT, Some(&info))))?)
 }
 
 /// The person answers the question at the door with the ticket.
@@ -164,32 +153,4 @@ async fn show(person: &Person, wallet: &TicketWallet, stage: &Stage) -> Result<(
 async fn next(person: &Person) -> Result<IncomingRequest, DemoError> {
     let next = person.client.requests().next().await;
     next.ok_or(DemoError::Unexpected { expected: "a request" })
-}
-
-/// A ticket as people read it: its title, then when and where.
-fn card(info: &UnitInfo) -> String {
-    let title = info.title.as_deref().unwrap_or(UNIT);
-    match &info.kind {
-        Some(UnitKind::Event { date, location }) => format!("{title}, {date}, {location}"),
-        Some(UnitKind::Other) | None => title.to_owned(),
-    }
-}
-
-fn of_the_wallet(error: portal_core::cashu::CashuError) -> CliError {
-    CliError::from(portal_core::Error::from(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_card_reads_as_a_line() {
-        let mut info = UnitInfo { title: Some("VIP Pass".to_owned()), ..UnitInfo::default() };
-        assert_eq!(card(&info), "VIP Pass");
-        info.kind =
-            Some(UnitKind::Event { date: "2030-12-31".into(), location: "Turin".to_owned() });
-        assert_eq!(card(&info), "VIP Pass, 2030-12-31, Turin");
-        assert_eq!(card(&UnitInfo::default()), "vip");
-    }
 }

@@ -1,11 +1,12 @@
 //! `portal wallet`: a person's wallet in the terminal.
 //!
 //! This file is the set-up: key, memory, relays, the wallet to pay from. [`session`] is what
-//! happens while it runs, [`show`] is how it looks.
+//! happens while it runs, [`tickets`] what becomes of tickets meanwhile, [`show`] is how it looks.
 
 mod input;
 mod session;
 mod show;
+mod tickets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use crate::key::KeyFile;
 use crate::person::{Parts, Person, link};
 use crate::place::{Place, create_folder};
 use crate::terminal::Terminal;
+use crate::tickets::Tickets;
 use session::Session;
 
 /// Where a person listens who did not say where.
@@ -47,7 +49,11 @@ pub struct Arguments {
     /// Follow services to relays on this machine or in its network (for development).
     #[arg(long)]
     allow_private_relays: bool,
-    /// Approve without asking: logins, and payments up to --limit.
+    /// Follow services to mints on this machine or in its network (for development).
+    #[arg(long)]
+    allow_private_mints: bool,
+    /// Approve without asking: logins, payments up to --limit, and tickets that were allowed with
+    /// `portal tickets allow`.
     #[arg(long)]
     auto: bool,
     /// The most that --auto pays at once, in millisatoshi.
@@ -70,6 +76,7 @@ pub struct Ready {
     auto: Option<Millisats>,
     funds: Funds,
     store_path: PathBuf,
+    tickets: Tickets,
 }
 
 enum Funds {
@@ -83,8 +90,17 @@ enum Funds {
 /// # Errors
 /// When something is missing or cannot be used.
 pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
-    let Arguments { url, key, relays, allow_private_relays, auto, limit, nwc, simulated } =
-        arguments;
+    let Arguments {
+        url,
+        key,
+        relays,
+        allow_private_relays,
+        allow_private_mints,
+        auto,
+        limit,
+        nwc,
+        simulated,
+    } = arguments;
     let named: Vec<&str> =
         relays.iter().map(|relay| relay.trim()).filter(|relay| !relay.is_empty()).collect();
     let named = if named.is_empty() { USUAL_RELAYS.to_vec() } else { named };
@@ -94,6 +110,7 @@ pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
     let (_, key) = key.open(place)?;
     create_folder(place.folder()?)?;
     let owner = key.public_key();
+    let tickets = Tickets::of(&key, place, allow_private_mints)?;
     let funds = match nwc {
         Some(uri) => Funds::Nwc(uri),
         None if simulated => Funds::Simulated(place.wallet_file(owner, "ledger.jsonl")?),
@@ -107,6 +124,7 @@ pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
         auto: auto.then_some(Millisats::new(limit)),
         funds,
         store_path: place.wallet_file(owner, "sqlite")?,
+        tickets,
     })
 }
 
@@ -115,7 +133,7 @@ pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
 /// # Errors
 /// When it cannot start, its memory fails, or the output cannot be written.
 pub async fn run(ready: Ready, terminal: &Terminal) -> Result<ExitCode, CliError> {
-    let Ready { url, key, relays, allow_private, auto, funds, store_path } = ready;
+    let Ready { url, key, relays, allow_private, auto, funds, store_path, tickets } = ready;
     let store: Arc<dyn Store> = Arc::new(
         SqliteStore::open(&store_path, SqliteOptions::default())
             .map_err(|source| CliError::Storage { path: store_path, source })?,
@@ -128,12 +146,15 @@ pub async fn run(ready: Ready, terminal: &Terminal) -> Result<ExitCode, CliError
             (Some(network.wallet("person", PLAY_MONEY)?), "simulated")
         }
     };
+    let tickets = tickets.open(terminal).await?;
     let own_relays = relays.clone();
     let parts = Parts { key, relays, store, wallet, allow_private };
     let person = Arc::new(Person::start(parts).await?);
-    let mut session = Session::new(Arc::clone(&person), *terminal, auto);
+    let mut session = Session::new(Arc::clone(&person), tickets.clone(), *terminal, auto);
     show::ready(terminal, &person, &own_relays, pays_with, auto)?;
     let result = session.run(url).await;
+    drop(session);
     person.stop().await;
+    tickets.close().await;
     result.map(|()| ExitCode::SUCCESS)
 }

@@ -14,7 +14,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portal_core::client::{IncomingRequest, RequestBody};
+use portal_core::cashu::{CashuError, Received, Recovery, TicketWallet};
+use portal_core::client::{Answered, IncomingRequest, RequestBody};
 use portal_core::env::Env;
 use portal_core::primitives::{Millisats, StreamId};
 use portal_core::protocol::Currency;
@@ -22,51 +23,71 @@ use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::KeyHandshakeUrl;
 use portal_core::protocol::payment::PaymentStatus;
 use portal_core::protocol::subscription::RecurringStatus;
-use portal_core::protocol::ticket::CashuStatus;
 use portal_core::wallet::NewInvoice;
 use portal_core::wallet::bolt11::Bolt11;
 use tokio::task::JoinSet;
 
 use super::input::{lines, next_line};
 use super::show::{self, PaymentEnd};
+use super::tickets::{self, By};
 use crate::error::CliError;
 use crate::person::{Outcome, Person, Unpayable};
 use crate::signals::Signals;
 use crate::terminal::{Style, Terminal};
+use crate::tickets::holdings;
 
 /// How long the end waits for payments that are under way.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// A running wallet.
 pub struct Session {
-    person: Arc<Person>,
-    terminal: Terminal,
+    pub(super) person: Arc<Person>,
+    pub(super) tickets: TicketWallet,
+    pub(super) terminal: Terminal,
     /// Answer without asking, and pay up to this much at once.
-    auto: Option<Millisats>,
+    pub(super) auto: Option<Millisats>,
     /// Requests that were seen in this run.
     taken: HashSet<StreamId>,
-    work: JoinSet<Done>,
+    pub(super) work: JoinSet<Done>,
     paying: usize,
-    waiting: VecDeque<Question>,
+    pub(super) waiting: VecDeque<Question>,
     open: Option<Question>,
 }
 
 /// A request that the person has to decide on.
-struct Question {
-    request: IncomingRequest,
+pub(super) struct Question {
+    pub(super) request: IncomingRequest,
     name: Option<String>,
     invoice: Option<Bolt11>,
 }
 
 /// What work beside the loop came to.
-enum Done {
+pub(super) enum Done {
     Opened(Result<KeyHandshakeUrl, CliError>),
     Introduced(Box<Introduction>),
-    Paid { id: StreamId, amount: u64, outcome: Outcome },
+    Paid {
+        id: StreamId,
+        amount: u64,
+        outcome: Outcome,
+    },
     Reconciled,
+    /// A gift was taken in.
+    Taken {
+        request: Box<IncomingRequest>,
+        token: String,
+        taken: Result<Option<Received>, CliError>,
+    },
+    /// A request for a ticket was answered.
+    Answered {
+        question: Box<Question>,
+        by: By,
+        answered: Result<Answered, CliError>,
+    },
+    /// What waits for a mint was looked at.
+    Looked(Result<Recovery, CashuError>),
 }
 
-struct Introduction {
+pub(super) struct Introduction {
     request: IncomingRequest,
     name: Option<String>,
     examined: Option<Result<Bolt11, Unpayable>>,
@@ -76,9 +97,15 @@ struct Introduction {
 
 impl Session {
     /// A session of this person.
-    pub fn new(person: Arc<Person>, terminal: Terminal, auto: Option<Millisats>) -> Self {
+    pub fn new(
+        person: Arc<Person>,
+        tickets: TicketWallet,
+        terminal: Terminal,
+        auto: Option<Millisats>,
+    ) -> Self {
         Self {
             person,
+            tickets,
             terminal,
             auto,
             taken: HashSet::new(),
@@ -106,6 +133,7 @@ impl Session {
             reconciling.reconcile().await;
             Done::Reconciled
         });
+        self.look_after_tickets(Duration::ZERO);
         loop {
             self.ask_next()?;
             let left = self.time_left();
@@ -166,6 +194,16 @@ impl Session {
             Done::Opened(Err(error)) => show::not_opened(&self.terminal, &error),
             Done::Introduced(introduction) => self.introduced(*introduction).await,
             Done::Reconciled => Ok(()),
+            Done::Taken { request, token, taken } => {
+                tickets::show_gift(&self.terminal, &self.tickets, &request, &token, taken).await
+            }
+            Done::Answered { question, by, answered } => {
+                self.answered_with_ticket(*question, by, answered).await
+            }
+            Done::Looked(found) => {
+                self.look_after_tickets(tickets::LOOK);
+                tickets::show_look(&self.terminal, found)
+            }
             Done::Paid { id, amount, outcome } => {
                 self.paying = self.paying.saturating_sub(1);
                 let end = match outcome {
@@ -209,9 +247,8 @@ impl Session {
         match &question.request.body {
             RequestBody::TicketGift(_) => {
                 self.present(&question)?;
-                // Not marked as handled: it stays in the wallet's memory until it can be redeemed.
-                let text = "the ticket is kept in this wallet's memory";
-                show::note(&self.terminal, "kept", Some(question.request.id), text)
+                self.take_gift(question.request);
+                Ok(())
             }
             RequestBody::SubscriptionClosed(_) => {
                 self.present(&question)?;
@@ -219,8 +256,11 @@ impl Session {
                 self.tolerate(question.request.id, handled.map_err(CliError::from))
             }
             RequestBody::Ticket(_) => {
-                self.present(&question)?;
-                self.refuse(question, Some("this wallet holds no tickets".to_owned())).await
+                if self.auto.is_some() {
+                    self.present(&question)?;
+                }
+                self.answer_with_ticket(question, By::Allowance);
+                Ok(())
             }
             RequestBody::Login(_)
             | RequestBody::Payment(_)
@@ -298,6 +338,11 @@ impl Session {
         match (self.open.take(), line.to_ascii_lowercase().as_str()) {
             (Some(question), "y" | "yes") => self.approve(question).await,
             (Some(question), "n" | "no") => self.refuse(question, None).await,
+            (open, "tickets") => {
+                self.open = open;
+                holdings::list(&self.tickets, &self.terminal).await?;
+                if self.open.is_some() { self.prompt() } else { Ok(()) }
+            }
             (Some(question), _) => {
                 self.open = Some(question);
                 self.prompt()
@@ -331,10 +376,14 @@ impl Session {
                 confirm(person, &request, person.client.replies().recurring(&request, status)).await
             }
             (RequestBody::Invoice(_), _) => self.give_invoice(&request).await,
+            (RequestBody::Ticket(_), _) => {
+                let question = Question { request, name: None, invoice: None };
+                self.answer_with_ticket(question, By::Person);
+                return Ok(());
+            }
             // These are never asked about.
             (
                 RequestBody::Payment(_)
-                | RequestBody::Ticket(_)
                 | RequestBody::TicketGift(_)
                 | RequestBody::SubscriptionClosed(_),
                 _,
@@ -346,7 +395,11 @@ impl Session {
         }
     }
 
-    async fn refuse(&mut self, question: Question, reason: Option<String>) -> Result<(), CliError> {
+    pub(super) async fn refuse(
+        &mut self,
+        question: Question,
+        reason: Option<String>,
+    ) -> Result<(), CliError> {
         let request = &question.request;
         let person = &self.person;
         let replies = person.client.replies();
@@ -364,8 +417,8 @@ impl Session {
                 confirm(person, request, replies.recurring(request, status)).await
             }
             RequestBody::Ticket(_) => {
-                let status = CashuStatus::Rejected { reason: why };
-                confirm(person, request, replies.ticket(request, status)).await
+                let declined = person.client.tickets(&self.tickets).decline(request, why).await;
+                declined.map_err(CliError::from)
             }
             // The protocol has no way to say no to these.
             RequestBody::Invoice(_)
@@ -409,7 +462,11 @@ impl Session {
     }
 
     /// A request that is over, or a relay that is not there, does not end the wallet.
-    fn tolerate(&self, id: StreamId, result: Result<(), CliError>) -> Result<(), CliError> {
+    pub(super) fn tolerate(
+        &self,
+        id: StreamId,
+        result: Result<(), CliError>,
+    ) -> Result<(), CliError> {
         match result {
             Err(error @ CliError::Output(_)) => Err(error),
             Err(error) => show::note(&self.terminal, "not_answered", Some(id), &error.chain()),

@@ -53,7 +53,8 @@ pub fn ready(
             String::new(),
         ];
         if auto.is_none() {
-            let hint = "Paste a login URL (portal://…), or wait for requests. Ctrl-C ends.";
+            let hint = "Paste a login URL (portal://…), type `tickets`, or wait for requests. \
+                        Ctrl-C ends.";
             lines.push(terminal.paint(Style::Dim, hint));
         }
         lines.join("\n")

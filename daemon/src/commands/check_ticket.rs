@@ -43,6 +43,14 @@ pub struct Reply {
     pub reason: Option<&'static str>,
 }
 
+impl Reply {
+    /// Whether the verdict stands; otherwise the ticket is to be shown again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self.verdict, "pending" | "unreachable")
+    }
+}
+
 const WHAT: &str = "Failed to check ticket";
 
 /// Looks.

@@ -63,6 +63,9 @@ pub struct Open {
     pub amount: u64,
     /// Since when, in seconds since the epoch.
     pub since: u64,
+    /// What has to be paid, when the mint waits for that: an invoice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpaid: Option<String>,
 }
 
 const WHAT: &str = "Failed to read the ticket wallet";
@@ -108,6 +111,7 @@ pub(super) async fn handle(_: Request, context: Context<'_>) -> Result<Outcome> 
                 unit: open.unit.to_string(),
                 amount: open.amount,
                 since: open.since.as_secs(),
+                unpaid: open.unpaid,
             })
             .collect(),
     };

@@ -171,7 +171,7 @@ pub fn mint_and_unit(
 /// wherever they are, and what lets it in there.
 ///
 /// # Errors
-/// When the token cannot be kept.
+/// When it cannot be kept.
 #[cfg(feature = "cashu")]
 pub async fn mint_token(
     wallet: &portal_core::cashu::TicketWallet,
@@ -179,12 +179,12 @@ pub async fn mint_token(
     token: Option<String>,
     what: &str,
 ) -> Result<(), CommandError> {
-    wallet.trust(mint);
+    let failed = |error: portal_core::cashu::CashuError| {
+        CommandError::from(portal_core::Error::from(error)).during(what)
+    };
+    wallet.trust_always(mint).await.map_err(failed)?;
     let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(()) };
-    wallet
-        .set_mint_token(mint, &Secret::new(token))
-        .await
-        .map_err(|error| CommandError::from(portal_core::Error::from(error)).during(what))
+    wallet.set_mint_token(mint, &Secret::new(token)).await.map_err(failed)
 }
 
 #[cfg(test)]

@@ -463,6 +463,18 @@ macro_rules! replies {
             $($(#[$doc])* $name($reply),)+
         }
 
+        impl Reply {
+            /// Whether the same command would be answered like this for ever. What is only so for
+            /// the moment is not kept under an idempotency key.
+            #[must_use]
+            pub fn is_final(&self) -> bool {
+                match self {
+                    Self::TicketVerdict(reply) => reply.is_final(),
+                    _ => true,
+                }
+            }
+        }
+
         $(impl From<$reply> for Reply {
             fn from(reply: $reply) -> Self {
                 Self::$name(reply)

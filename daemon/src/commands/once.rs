@@ -8,10 +8,25 @@ use serde_json::value::RawValue;
 use super::{Command, Context, Outcome, Result};
 use crate::error::CommandError;
 
+/// What is not kept under a key.
+enum Unkept {
+    /// It went wrong.
+    Failed(CommandError),
+    /// The answer, as it is for the moment.
+    ForNow(String),
+}
+
+impl From<portal_core::Error> for Unkept {
+    fn from(error: portal_core::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// Does the command, or returns what it answered before under the same key.
 ///
 /// # Errors
-/// Those of the command, which are not kept: after an error it is done again.
+/// Those of the command, which are not kept: after an error it is done again, and so it is after
+/// an answer that is not final ([`super::Reply::is_final`]).
 /// `idempotency_conflict` when the key was used for something else.
 ///
 /// # Cancel safety
@@ -21,18 +36,24 @@ pub async fn execute(command: Command, context: Context<'_>) -> Result<Outcome> 
         return command.execute(context).await;
     };
     let answers = context.service.idempotency();
-    let work =
-        || async {
-            match command.execute(context).await? {
-                Outcome::Done(reply) => Ok(serde_json::to_string(&reply)
-                    .expect("replies have only members that JSON can say")),
-                Outcome::Repeated(data) => Ok(data.get().to_owned()),
-                Outcome::Opened { .. } | Outcome::Waiting { .. } | Outcome::Attach { .. } => Err(
-                    CommandError::new(ErrorCode::Internal, "this command has no lasting answer"),
-                ),
+    let work = || async {
+        match command.execute(context).await.map_err(Unkept::Failed)? {
+            Outcome::Done(reply) => {
+                let answer = serde_json::to_string(&reply)
+                    .expect("replies have only members that JSON can say");
+                if reply.is_final() { Ok(answer) } else { Err(Unkept::ForNow(answer)) }
             }
-        };
-    let answer = answers.once::<CommandError, _>(idempotency, work).await?;
+            Outcome::Repeated(data) => Ok(data.get().to_owned()),
+            Outcome::Opened { .. } | Outcome::Waiting { .. } | Outcome::Attach { .. } => {
+                let text = "this command has no lasting answer";
+                Err(Unkept::Failed(CommandError::new(ErrorCode::Internal, text)))
+            }
+        }
+    };
+    let answer = match answers.once(idempotency, work).await {
+        Ok(answer) | Err(Unkept::ForNow(answer)) => answer,
+        Err(Unkept::Failed(error)) => return Err(error),
+    };
     RawValue::from_string(answer)
         .map(Outcome::Repeated)
         .map_err(|_| CommandError::new(ErrorCode::StorageFailed, "the kept answer is unreadable"))

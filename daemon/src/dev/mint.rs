@@ -1,9 +1,12 @@
-//! The mint of `--dev`: tickets to be minted and burned with a token of its own.
+//! The mint of `--dev`: tickets to be minted and burned with a token of its own, and a `sat` that
+//! is bought with the play money of the simulated network.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use portal_core::env::Env;
 use portal_core::primitives::Secret;
+use portal_core::wallet::LightningWallet;
 use portal_mint::{Dev, DevMint, dev_on};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -16,16 +19,19 @@ const PORT: u16 = 3338;
 const PORT_FILE: &str = "dev-mint-port";
 const FOLDER: &str = "mint";
 
-/// Starts it where it was before in this folder. Its books are in a folder of their own.
+/// Starts it where it was before in this folder. Its books are in a folder of their own. Its `sat`
+/// is paid through this wallet.
 pub(super) async fn start(
     folder: &Path,
     daemon_token: &Secret<String>,
+    wallet: Arc<dyn LightningWallet>,
     env: Env,
 ) -> Result<DevMint, DevError> {
     let listener = port::listen(&folder.join(PORT_FILE), PORT).await?;
     let books = folder.join(FOLDER);
     std::fs::create_dir_all(&books)?;
-    let dev = Dev { token: Some(token(daemon_token)), env, ..Dev::new(books) };
+    let (token, wallet) = (Some(token(daemon_token)), Some(wallet));
+    let dev = Dev { token, wallet, env, ..Dev::new(books) };
     Ok(dev_on(dev, listener, CancellationToken::new()).await?)
 }
 
@@ -38,6 +44,9 @@ fn token(daemon: &Secret<String>) -> Secret<String> {
 
 #[cfg(test)]
 mod tests {
+    use portal_core::primitives::Millisats;
+    use portal_core::wallet::simulated::SimulatedNetwork;
+
     use super::*;
 
     #[tokio::test]
@@ -49,7 +58,9 @@ mod tests {
         std::fs::write(folder.path().join(PORT_FILE), port.to_string()).expect("written");
         drop(free);
         let daemon = Secret::new("0123456789".to_owned());
-        let start = || start(folder.path(), &daemon, Env::system());
+        let network = SimulatedNetwork::new(Env::system());
+        let wallet = network.wallet("mint", Millisats::new(0)).expect("new");
+        let start = || start(folder.path(), &daemon, wallet.clone(), Env::system());
         let first = start().await.expect("starts");
         assert_ne!(first.token.expose(), daemon.expose());
         let (url, token) = (first.mint.url().to_owned(), first.token.clone());

@@ -110,7 +110,10 @@ impl Dev {
         let sources: Vec<portal_core::rates::DynRateSource> = vec![Arc::new(rates::simulated()?)];
         let rates = Arc::new(RateDesk::new(env.clone(), sources, RateOptions::default()));
         #[cfg(feature = "dev-mint")]
-        let mint = mint::start(folder, &secrets.token, env.clone()).await?;
+        let mint = {
+            let mints = network.wallet("mint", Millisats::new(0))?;
+            mint::start(folder, &secrets.token, mints, env.clone()).await?
+        };
         let connect = crate::start::connector(vec![relay.clone()], env.clone());
         let person_service = NwcService::start(
             person,

@@ -43,18 +43,21 @@ pub(super) fn routes() -> Router<AppState> {
 
 /// 401 in the form of the first daemons, with what ours adds.
 pub(super) fn unauthorized(error: &CommandError) -> Response {
-    let CommandError { code, message, retryable } = error;
+    let CommandError { code, message, retryable, details: _ } = error;
     let body = json!({"error": message, "code": code, "message": message, "retryable": retryable});
     answer(error, body)
 }
 
 /// Any other refusal in the form of the REST dialect.
 pub(super) fn refusal(error: &CommandError) -> Response {
-    let CommandError { code, message, retryable } = error;
-    let body = json!({
+    let CommandError { code, message, retryable, details } = error;
+    let mut body = json!({
         "success": false, "error": message, "code": code, "message": message,
         "retryable": retryable,
     });
+    if let Some(details) = details {
+        body["details"] = Value::clone(details);
+    }
     answer(error, body)
 }
 

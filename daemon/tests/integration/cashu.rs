@@ -4,6 +4,7 @@ use portal_core::cashu::{TicketWallet, TicketWalletOptions};
 use portal_core::client::Answered;
 use portal_core::env::Env;
 use portal_core::primitives::Secret;
+use portal_core::protocol::ticket::CashuStatus;
 use portal_core::relay::AddressPolicy;
 use portal_core::storage::sqlite::tickets::TicketStore;
 use portal_testkit::mint::{Fault, StockMint, StockMintOptions};
@@ -83,6 +84,54 @@ async fn a_ticket_is_minted_sent_asked_for_and_burned() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_not_asked_for_is_an_error_and_stays_its_senders() {
+    let world = world().await;
+    let mint = mint().await;
+    let daemon = world.daemon().await;
+    let app = world.app().await;
+    let mut socket = daemon.socket().await;
+    let two = minted(&mut socket, "two", order(&mint, "vip", 2)).await;
+    let money = minted(&mut socket, "sat", order(&mint, "sat", 1)).await;
+    let one = minted(&mut socket, "one", order(&mint, "vip", 1)).await;
+    for (token, code) in [
+        (two, Some("wrong_ticket")),
+        (money, Some("wrong_ticket")),
+        ("cashuBnonsense".to_owned(), Some("invalid_token")),
+        (one, None),
+    ] {
+        // Another spelling of the same mint.
+        let url = format!("{}//", mint.url().to_uppercase());
+        let params = json!({"recipient_key": world.person_key(), "subkeys": [],
+            "mint_url": url, "unit": "VIP", "amount": 1});
+        let id = socket.send("RequestCashu", params).await;
+        let asked = soon("a request", app.requests().next()).await.expect("the app runs");
+        let status = CashuStatus::Success { token: token.clone() };
+        app.replies().ticket(&asked, status).await.expect("replies");
+        app.requests().handled(asked.id).await.expect("handled");
+        let answer = socket.answer(&id).await;
+        match code {
+            None => assert_eq!(answer["data"]["status"]["token"], token.as_str(), "{answer}"),
+            Some(code) => {
+                assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)));
+                let message = answer["message"].as_str().expect("a text");
+                assert!(message.starts_with("Failed to request cashu: "), "{message}");
+                assert!(!message.contains("cashuB"), "{message}");
+            }
+        }
+    }
+    assert_eq!(mint.outstanding("vip").await.expect("says"), 3, "nothing was spent");
+    let refused = socket
+        .call(
+            "RequestCashu",
+            json!({"recipient_key": world.person_key(), "subkeys": [],
+                "mint_url": "no mint", "unit": "vip", "amount": 1}),
+        )
+        .await;
+    assert_eq!(refused["code"], "invalid_url", "{refused}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_not_delivered_is_listed_and_taken_back() {
     let world = world().await;
     let mint = mint().await;
@@ -107,8 +156,70 @@ async fn what_was_not_delivered_is_listed_and_taken_back() {
         (&listed["unclaimed"], &listed["balances"][0]["available"]),
         (&json!([]), &json!(3))
     );
-    let gone = socket.call("TakeBackCashu", json!({"token": token})).await;
+    let again = socket.data("TakeBackCashu", json!({"token": token})).await;
+    assert_eq!(again["amount"], 3, "whoever did not hear it can ask again");
+    let foreign = wallet(3).await;
+    let at: portal_core::cashu::MintAddress = mint.url().parse().expect("an address");
+    foreign.set_mint_token(&at, &Secret::new("secret".into())).await.expect("kept");
+    let new = portal_core::cashu::NewMint {
+        mint: at,
+        unit: "vip".parse().expect("a unit"),
+        amount: 1,
+        description: None,
+        give: Some(portal_core::cashu::Give::default()),
+    };
+    let theirs = foreign.mint("m", new).await.expect("mints").token.expect("a token");
+    let gone = socket.call("TakeBackCashu", json!({"token": theirs})).await;
     assert_eq!(gone["code"], "not_found", "{gone}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_to_be_paid_before_the_mint_issues_is_said() {
+    let world = world().await;
+    let mint = mint().await;
+    mint.pay(false);
+    let daemon = world.daemon().await;
+    let mut socket = daemon.socket().await;
+    let id = socket.send_once("sats", "MintCashu", order(&mint, "sat", 21)).await;
+    let unpaid = socket.answer(&id).await;
+    assert_eq!((&unpaid["code"], &unpaid["retryable"]), (&json!("ticket_pending"), &json!(true)));
+    let request = unpaid["details"]["request"].as_str().expect("what to pay").to_owned();
+    let listed = socket.data("GetCashuWallet", json!({})).await;
+    assert_eq!(
+        (&listed["open"][0]["kind"], &listed["open"][0]["amount"]),
+        (&json!("mint"), &json!(21))
+    );
+    assert_eq!(listed["open"][0]["unpaid"], request.as_str());
+    mint.pay(true);
+    assert_eq!(mint.pay_open_quotes().await.expect("paid"), 1);
+    minted(&mut socket, "sats", order(&mint, "sat", 21)).await;
+    let listed = socket.data("GetCashuWallet", json!({})).await;
+    assert_eq!((&listed["open"], &listed["balances"][0]["given"]), (&json!([]), &json!(21)));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_verdict_that_does_not_stand_is_not_kept_under_a_key() {
+    let world = world().await;
+    let mint = mint().await;
+    let daemon = world.daemon().await;
+    let mut socket = daemon.socket().await;
+    let ticket = minted(&mut socket, "vip", order(&mint, "vip", 1)).await;
+    let look = json!({"mint_url": mint.url(), "unit": "vip", "token": ticket, "amount": 1});
+    let mut check = async || {
+        let id = socket.send_once("door", "CheckTicket", look.clone()).await;
+        socket.answer(&id).await["data"]["verdict"].clone()
+    };
+    mint.faults().always("/v1/info", Fault::Hang);
+    mint.faults().always("/v1/melt", Fault::Hang);
+    assert_eq!(check().await, "unreachable");
+    mint.faults().clear();
+    let busy = json!({"code": 11002, "detail": "pending"}).to_string();
+    mint.faults().once("/v1/melt/portal", Fault::Answer(400, busy));
+    assert_eq!(check().await, "pending");
+    assert_eq!(check().await, "valid");
+    assert_eq!(check().await, "valid", "the same look, not a second one");
     daemon.stop().await;
 }
 

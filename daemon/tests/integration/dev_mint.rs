@@ -1,7 +1,15 @@
 //! The mint of `--dev`, through the daemon's socket.
 
+use std::time::Duration;
+
+use portal_core::cashu::{Give, NewMint, TicketWallet, TicketWalletOptions};
+use portal_core::env::Env;
+use portal_core::primitives::Secret;
+use portal_core::relay::AddressPolicy;
+use portal_core::storage::sqlite::tickets::TicketStore;
 use portal_daemon::config::{self, Environment, Flags};
 use portal_daemon::start::{Daemon, DevAnnouncement, MintAnnouncement};
+use portal_testkit::mint::{Fault, StockMint, StockMintOptions};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -96,4 +104,81 @@ async fn tickets_of_dev_are_minted_burned_once_and_survive_a_restart() {
     let burned = second.socket.data("BurnCashu", second.ticket(other)).await;
     assert_eq!(burned["amount"], 1);
     second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_let_in_without_its_mint_is_burned_by_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mint = StockMint::start(StockMintOptions::default()).await.expect("a mint");
+    let store = TicketStore::in_memory().expect("a store");
+    let mut options = TicketWalletOptions::new(Env::system(), Secret::new([9; 64]), store);
+    options.strangers = AddressPolicy::Open;
+    let phone = TicketWallet::open(options).await.expect("a wallet");
+    let new = NewMint {
+        mint: mint.url().parse().expect("an address"),
+        unit: "vip".parse().expect("a unit"),
+        amount: 1,
+        description: None,
+        give: Some(Give::default()),
+    };
+    let token = phone.mint("m", new).await.expect("mints").token.expect("a token");
+
+    // It cannot even be asked whether it burns, so nothing of a burning is in the journal.
+    mint.faults().always("/v1/info", Fault::Hang);
+    let mut first = start(folder.path()).await;
+    let look = json!({"mint_url": mint.url(), "unit": "vip", "amount": 1, "offline": "anything",
+        "token": token});
+    let verdict = first.socket.data("CheckTicket", look.clone()).await;
+    assert_eq!((&verdict["verdict"], &verdict["offline"]), (&json!("valid"), &json!(true)));
+    assert_eq!(first.socket.data("CheckTicket", look).await["verdict"], "used");
+    first.end().await;
+    assert_eq!(mint.outstanding("vip").await.expect("says"), 1, "not burned yet");
+
+    mint.faults().clear();
+    let second = start(folder.path()).await;
+    let burned = async {
+        while mint.outstanding("vip").await.expect("says") > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("the burning", burned).await;
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sat_of_dev_is_paid_over_the_simulated_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = start(folder.path()).await;
+    let url = running.mint().url.clone();
+    let sat = |params: Value| {
+        let mut all = json!({"mint_url": url, "unit": "sat"});
+        for (name, value) in params.as_object().expect("an object") {
+            all[name] = value.clone();
+        }
+        all
+    };
+    let order = sat(json!({"amount": 21}));
+    let id = running.socket.send_once("sat", "MintCashu", order.clone()).await;
+    let unpaid = running.socket.answer(&id).await;
+    assert_eq!(unpaid["code"], "ticket_pending", "nobody has paid: {unpaid}");
+    let wallet = running.socket.data("GetCashuWallet", json!({})).await;
+    let invoice = wallet["open"][0]["unpaid"].as_str().expect("an invoice").to_owned();
+    let paid = running.socket.data("PayInvoice", json!({"invoice": invoice})).await;
+    assert!(paid["preimage"].is_string(), "{paid}");
+    // The mint hears of it from its wallet.
+    let minting = async {
+        loop {
+            let id = running.socket.send_once("sat", "MintCashu", order.clone()).await;
+            let minted = running.socket.answer(&id).await;
+            if let Some(token) = minted["data"]["token"].as_str() {
+                return token.to_owned();
+            }
+            assert_eq!(minted["code"], "ticket_pending", "{minted}");
+        }
+    };
+    let token = soon("the minting", minting).await;
+    let burn = sat(json!({"amount": 21, "token": token}));
+    let burned = running.socket.data("BurnCashu", burn).await;
+    assert_eq!((&burned["amount"], &burned["kept"]), (&json!(21), &json!(21)));
+    running.end().await;
 }

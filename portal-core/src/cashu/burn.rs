@@ -98,7 +98,13 @@ impl Inner {
             .ok_or(CashuError::Amount { reason: "the fee takes all of it" })?;
         let quote = self.burn_quote(operation, amount).await?;
         let call = Call::Melt { method: OWN_METHOD.to_owned(), quote };
-        let calling = Calling { call, inputs, source: Source::Outside, outputs: Vec::new() };
+        let calling = Calling {
+            call,
+            inputs,
+            source: Source::Outside,
+            outputs: Vec::new(),
+            since: self.now(),
+        };
         self.prepare(operation, calling).await
     }
 

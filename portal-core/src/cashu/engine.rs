@@ -1,27 +1,32 @@
-//! Drives operations from state to state. See the drawing in the module above.
+//! Drives operations from state to state. See the drawing in the module above. How the mint is
+//! asked is in [`super::call`], how an operation ends in [`super::finish`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use cdk_common::{BlindSignature, BlindedMessage, Proof, SwapRequest};
-use serde::{Deserialize, Serialize};
+use futures_util::{StreamExt, stream};
 
-use super::journal::{Call, Calling, Done, Operation, Order, Planned, Quote, Source, State};
-use super::knowledge::Need;
-use super::outputs::{self, Output};
-use super::token::{self, TicketToken};
-use super::transport::{CallError, refusal};
-use super::watch::TicketEvent;
+use super::journal::{Calling, Done, Operation, Order, Source, State};
+use super::token;
 use super::{CashuError, Inner, Outcome, TicketWallet};
-use crate::storage::sqlite::tickets::{Begun, Change, Move, ProofRow, ProofState, Y};
+use crate::storage::sqlite::tickets::{Begun, Change, Move, ProofState, Y};
 
-/// How often an operation begins anew before it gives up.
-const MOST_ROUNDS: u32 = 4;
 /// How long an unpaid quote is asked about after its end, in seconds.
 const UNPAID_FOR: u64 = 24 * 3600;
-/// How many numbers are passed over when some turn out to be used already.
-const SKIPPED_NUMBERS: u32 = 100;
-/// How many names one question about their state has.
-const STATES_AT_ONCE: usize = 100;
+/// How long a quote without an end can be paid, in seconds.
+const PAYABLE_FOR: u64 = 30 * 24 * 3600;
+/// How long a gift of a stranger waits for its mint, in seconds. Its token stays in the journal,
+/// and what its mint has signed for us can be restored.
+const GIFT_FOR: u64 = 30 * 24 * 3600;
+/// How often it is looked at after that: a phone that was off for a month still gets its gifts.
+const LATE_LOOKS: u32 = 50;
+/// The most gifts that wait at one mint that only a stranger has named.
+const MOST_GIFTS_AT_MINT: usize = 100;
+/// The most gifts that wait at all such mints.
+const MOST_GIFTS: usize = 1000;
+/// How many mints are asked at once what became of operations.
+const MINTS_AT_ONCE: usize = 8;
+/// After so many operations without an answer a mint is left alone, until the next look.
+const MOST_SILENCES: u32 = 3;
 
 /// What a look at everything unfinished has brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,46 +49,100 @@ impl TicketWallet {
     /// # Cancel safety
     /// Safe to drop and to call again.
     pub async fn recover(&self) -> Result<Recovery, CashuError> {
-        let mut report = Recovery::default();
+        let mut of_mints: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for row in self.0.store.open_operations().await? {
-            let _alone = self.0.alone_with(&row.key).await;
-            // Somebody may have gone on with it meanwhile.
-            let Some(row) = self.0.store.operation(&row.key).await?.filter(|row| row.open) else {
-                continue;
-            };
-            let operation = Operation::from_row(&row)?;
-            match self.0.resume(operation).await {
-                Ok(_) => report.done += 1,
-                Err(CashuError::Storage(error)) => return Err(error.into()),
-                Err(error) if error.outcome() == Outcome::Unknown => {
-                    tracing::debug!(%error, "an operation has to wait");
-                    report.waiting += 1;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "an operation has failed");
-                    report.failed += 1;
-                }
-            }
+            of_mints.entry(row.mint).or_default().push(row.key);
+        }
+        // Strangers name mints in their gifts: those that are away must not hold up the others.
+        let looks = of_mints.into_values().map(|keys| self.0.recover_at_one_mint(keys));
+        let mut looks = stream::iter(looks).buffer_unordered(MINTS_AT_ONCE);
+        let mut report = Recovery::default();
+        while let Some(found) = looks.next().await {
+            let Recovery { done, failed, waiting } = found?;
+            report.done += done;
+            report.failed += failed;
+            report.waiting += waiting;
         }
         Ok(report)
     }
 }
 
 impl Inner {
+    async fn recover_at_one_mint(&self, mut keys: Vec<String>) -> Result<Recovery, CashuError> {
+        let mut report = Recovery::default();
+        // Another one first each time, so that one that never ends does not keep the rest waiting.
+        let first = u64::from_be_bytes(self.env.bytes()) % (keys.len().max(1) as u64);
+        keys.rotate_left(usize::try_from(first).unwrap_or_default());
+        let mut silences = 0;
+        for key in keys {
+            if silences == MOST_SILENCES {
+                report.waiting += 1;
+                continue;
+            }
+            let _alone = self.alone_with(&key).await;
+            // Somebody may have gone on with it meanwhile.
+            let Some(row) = self.store.operation(&key).await?.filter(|row| row.open) else {
+                continue;
+            };
+            let error = match self.resume(Operation::from_row(&row)?).await {
+                Ok(_) => {
+                    report.done += 1;
+                    continue;
+                }
+                Err(CashuError::Storage(error)) => return Err(error.into()),
+                Err(error) => error,
+            };
+            if matches!(error, CashuError::Unreachable) {
+                silences += 1;
+            }
+            if self.store.operation(&key).await?.is_some_and(|row| row.open) {
+                tracing::debug!(%error, "an operation has to wait");
+                report.waiting += 1;
+                continue;
+            }
+            tracing::debug!(%error, "an operation has failed");
+            report.failed += 1;
+            if error.outcome() == Outcome::Nothing {
+                self.store.undo_allowed(&key).await?;
+            }
+        }
+        Ok(report)
+    }
+
     /// Writes an operation down unless it is there, and drives it to its end.
     pub(super) async fn run(&self, operation: Operation) -> Result<Done, CashuError> {
         let _alone = self.alone_with(&operation.key).await;
-        let operation = match self.store.begin(operation.to_row()?, self.now()).await? {
-            Begun::New => return self.drive(operation, false).await,
+        let begun = self.write_down(&operation).await?;
+        self.go_on(begun, operation).await
+    }
+
+    /// Writes an operation down unless it is there. What strangers send has a limit; what the owner
+    /// does has none.
+    pub(super) async fn write_down(&self, operation: &Operation) -> Result<Begun, CashuError> {
+        let (row, now) = (operation.to_row()?, self.now());
+        if !matches!(operation.order, Order::Receive { .. }) || self.is_trusted(&operation.mint) {
+            return Ok(self.store.begin(row, now).await?);
+        }
+        let begun = self.store.begin_of_stranger(row, MOST_GIFTS_AT_MINT, MOST_GIFTS, now).await?;
+        begun.ok_or(CashuError::TooMany { most: MOST_GIFTS_AT_MINT })
+    }
+
+    /// Drives what was written down, or what was found under its key when the same was asked.
+    pub(super) async fn go_on(
+        &self,
+        begun: Begun,
+        operation: Operation,
+    ) -> Result<Done, CashuError> {
+        match begun {
+            Begun::New => self.drive(operation, false).await,
             Begun::Existing(row) => {
                 let existing = Operation::from_row(&row)?;
                 if !existing.asks_the_same(&operation) {
                     return Err(CashuError::Conflict);
                 }
-                existing
+                self.again(existing).await
             }
-        };
-        self.again(operation).await
+        }
     }
 
     /// An operation that was there before, asked for again.
@@ -106,19 +165,39 @@ impl Inner {
             self.write(&operation).await?;
             return Err(CashuError::NotFound);
         }
-        let over = match &operation.state {
-            State::Quoted(quote) => quote.expiry.filter(|expiry| *expiry > 0),
-            _ => None,
-        }
-        .is_some_and(|expiry| expiry.saturating_add(UNPAID_FOR) < self.now());
+        let over = operation.quote().is_some_and(|quote| {
+            let expiry = quote.expiry.filter(|expiry| *expiry > 0);
+            let end = expiry.unwrap_or(operation.created_at.saturating_add(PAYABLE_FOR));
+            end.saturating_add(UNPAID_FOR) < self.now()
+        });
+        let gift_over = matches!(operation.order, Order::Receive { .. })
+            && !self.is_trusted(&operation.mint)
+            && operation.created_at.saturating_add(GIFT_FOR) < self.now();
         match self.drive(operation.clone(), true).await {
-            Err(error @ CashuError::Unpaid { .. }) if over => {
+            Err(error) if gift_over && !matches!(error, CashuError::Storage(_)) => {
+                self.look_at_late_gift(&operation.key, &error).await?;
+                Err(error)
+            }
+            Err(error) if over && self.is_unpaid(&operation, &error).await => {
                 operation.state = State::Failed { code: error.code() };
                 self.write(&operation).await?;
                 Err(CashuError::NotFound)
             }
             other => other,
         }
+    }
+
+    /// A gift whose time is over was looked at once more, in vain.
+    async fn look_at_late_gift(&self, key: &str, error: &CashuError) -> Result<(), CashuError> {
+        let Some(row) = self.store.operation(key).await?.filter(|row| row.open) else {
+            return Ok(());
+        };
+        let mut gift = Operation::from_row(&row)?;
+        gift.late_looks = gift.late_looks.saturating_add(1);
+        if gift.late_looks >= LATE_LOOKS {
+            gift.state = State::Failed { code: error.code() };
+        }
+        self.write(&gift).await
     }
 
     /// Takes step after step. `before`: an earlier run may have asked the mint already.
@@ -161,8 +240,7 @@ impl Inner {
     ) -> CashuError {
         let nothing_happened =
             was == std::mem::discriminant(&State::Asked) && matches!(operation.state, State::Asked);
-        let kept = matches!(operation.order, Order::Receive { .. })
-            && error.outcome() != Outcome::Worthless;
+        let kept = matches!(operation.order, Order::Receive { .. }) && !error.ends_gift();
         if nothing_happened && !kept && !matches!(error, CashuError::Storage(_)) {
             operation.state = State::Failed { code: error.code() };
             if let Err(error) = self.write(&operation).await {
@@ -209,223 +287,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Asks the mint, and takes in what it says.
-    async fn call(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        asked_before: bool,
-    ) -> Result<(), CashuError> {
-        let connection = match self.connection(&operation.mint).await {
-            Ok(connection) => connection,
-            Err(error) => {
-                return self.not_answered(operation, calling, asked_before, error).await;
-            }
-        };
-        let answer = match &calling.call {
-            Call::Swap => {
-                let request = self.swap_request(&calling)?;
-                connection
-                    .post::<SignaturesAnswer>(&["v1", "swap"], &request)
-                    .await
-                    .map(|answer| Answer::Signatures(answer.signatures))
-            }
-            Call::Mint(quote) => {
-                let request = self.mint_request(quote, &calling)?;
-                connection
-                    .post::<SignaturesAnswer>(&["v1", "mint", &quote.method], &request)
-                    .await
-                    .map(|answer| Answer::Signatures(answer.signatures))
-            }
-            Call::Melt { method, quote } => {
-                let request = MeltBody { quote, inputs: &calling.inputs };
-                connection
-                    .post::<MeltAnswer>(&["v1", "melt", method], &request)
-                    .await
-                    .map(|answer| Answer::Melt(answer.is_paid()))
-            }
-        };
-        match answer {
-            Ok(Answer::Signatures(signatures)) => {
-                self.finish_signed(operation, calling, signatures).await
-            }
-            Ok(Answer::Melt(Some(true))) => self.finish_melted(operation, calling).await,
-            Ok(Answer::Melt(Some(false))) => {
-                self.release(operation, calling, State::Asked).await?;
-                Err(self.fail(operation, CashuError::Refused { code: 20004 }).await)
-            }
-            Ok(Answer::Melt(None)) => Err(CashuError::Pending),
-            Err(error) => self.not_answered(operation, calling, asked_before, error).await,
-        }
-    }
-
-    async fn not_answered(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        asked_before: bool,
-        error: CallError,
-    ) -> Result<(), CashuError> {
-        match error {
-            // The mint cannot know of it, so what was put aside for it is free again.
-            CallError::NotSent(error) if !asked_before && calling.source != Source::Outside => {
-                self.release(operation, calling, State::Asked).await?;
-                Err(self.fail(operation, error).await)
-            }
-            CallError::NotSent(error) | CallError::Lost(error) => Err(error),
-            CallError::Refused { code } => {
-                self.refused(operation, calling, asked_before, code).await
-            }
-        }
-    }
-
-    /// The mint said no. Before that is believed: did an earlier request do it?
-    async fn refused(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        asked_before: bool,
-        code: u16,
-    ) -> Result<(), CashuError> {
-        if asked_before || (code == 20002) {
-            match &calling.call {
-                Call::Swap | Call::Mint(_) => {
-                    if let Some(signatures) = self.signed_before(operation, &calling).await? {
-                        return self.finish_signed(operation, calling, signatures).await;
-                    }
-                }
-                Call::Melt { method, quote } => {
-                    match self.melted_before(operation, method, quote).await? {
-                        Some(true) => return self.finish_melted(operation, calling).await,
-                        Some(false) => {}
-                        None => return Err(CashuError::Pending),
-                    }
-                }
-            }
-        }
-        match (code, &calling.call) {
-            (11002 | 11004 | 20005, _) => Err(CashuError::Pending),
-            (20001, Call::Mint(quote)) => {
-                Err(CashuError::Unpaid { request: quote.request.clone() })
-            }
-            // The quote is ours; another token may open the door to it.
-            (30001 | 30002 | 31001 | 31002, Call::Mint(_)) => Err(CashuError::Unauthorized),
-            // No mint says no without a reason; the quote may be paid, and is not forgotten.
-            (0, Call::Mint(_)) => Err(refusal(code)),
-            // Perhaps somebody between: what was received is not given up for that.
-            (0 | 30001 | 30002 | 31001 | 31002, _)
-                if matches!(operation.order, Order::Receive { .. }) =>
-            {
-                Err(refusal(code))
-            }
-            // The keyset was closed meanwhile, or the store is older than the seed's last use of it
-            // (a backup): other outputs will do.
-            // cdk's mint says 20006 when it mints to outputs that it has signed before.
-            (12002 | 11003, _) | (20006, Call::Mint(_)) => {
-                if let Some(first) = calling.outputs.first().filter(|_| code != 12002) {
-                    let name = first.output.keyset.to_string();
-                    self.store.take_numbers(&name, SKIPPED_NUMBERS).await?;
-                }
-                let need = Need { unit: Some(&operation.unit), anew: true, ..Need::default() };
-                self.keysets(&operation.mint, need).await?;
-                self.anew(operation, calling, refusal(code)).await
-            }
-            (11001, _) if calling.source != Source::Outside => {
-                self.settle_spent(operation, calling).await
-            }
-            _ => {
-                self.release(operation, calling, State::Asked).await?;
-                Err(self.fail(operation, refusal(code)).await)
-            }
-        }
-    }
-
-    /// Begins anew, a bounded number of times.
-    async fn anew(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        error: CashuError,
-    ) -> Result<(), CashuError> {
-        operation.rounds = operation.rounds.saturating_add(1);
-        let next = match &calling.call {
-            Call::Mint(quote) => State::Quoted(quote.clone()),
-            Call::Swap | Call::Melt { .. } => State::Asked,
-        };
-        self.release(operation, calling, next).await?;
-        if operation.rounds < MOST_ROUNDS {
-            return Ok(());
-        }
-        Err(match operation.state {
-            State::Asked => self.fail(operation, error).await,
-            _ => error,
-        })
-    }
-
-    /// Some of our own proofs turned out to be spent: they are struck off, and the rest is used.
-    async fn settle_spent(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-    ) -> Result<(), CashuError> {
-        let all = names(&calling.inputs)?;
-        let states = self.states(operation, &all).await?;
-        if states.values().any(|state| *state == MintState::Pending) {
-            return Err(CashuError::Pending);
-        }
-        let spent: Vec<Y> =
-            all.into_iter().filter(|y| states.get(y) == Some(&MintState::Spent)).collect();
-        if spent.is_empty() {
-            // The mint contradicts itself; the proofs stay where they are.
-            return Err(CashuError::BadAnswer { reason: "spent proofs that are not spent" });
-        }
-        self.anew_without(operation, calling, &spent).await
-    }
-
-    async fn anew_without(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        spent: &[Y],
-    ) -> Result<(), CashuError> {
-        let source = calling.source.clone();
-        self.anew(operation, calling, CashuError::Spent).await?;
-        let (from, holder) = match &source {
-            Source::Outside => return Ok(()),
-            Source::Wallet => (ProofState::Unspent, None),
-            Source::Given { by } => (ProofState::Given, Some(by.clone())),
-        };
-        let moves = spent
-            .iter()
-            .map(|y| Move { y: *y, from, to: ProofState::Spent, holder: holder.clone() })
-            .collect();
-        Ok(self.store.apply(Change { moves, ..Change::default() }, self.now()).await?)
-    }
-
-    /// Puts the inputs back where they came from, and the operation into another state.
-    async fn release(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        next: State,
-    ) -> Result<(), CashuError> {
-        let (to, holder) = match &calling.source {
-            Source::Outside => (None, None),
-            Source::Wallet => (Some(ProofState::Unspent), None),
-            Source::Given { by } => (Some(ProofState::Given), Some(by.clone())),
-        };
-        let moves = match to {
-            None => Vec::new(),
-            Some(to) => names(&calling.inputs)?
-                .into_iter()
-                .map(|y| Move { y, from: ProofState::Reserved, to, holder: holder.clone() })
-                .collect(),
-        };
-        operation.state = next;
-        let change = Change { operation: Some(operation.to_row()?), moves, ..Change::default() };
-        Ok(self.store.apply(change, self.now()).await?)
-    }
-
     pub(super) async fn fail(&self, operation: &mut Operation, error: CashuError) -> CashuError {
         operation.state = State::Failed { code: error.code() };
         match self.write(operation).await {
@@ -433,348 +294,8 @@ impl Inner {
             Err(error) => error,
         }
     }
-
-    fn swap_request(&self, calling: &Calling) -> Result<SwapRequest, CashuError> {
-        let mut request = SwapRequest::new(calling.inputs.clone(), messages(&calling.outputs));
-        let signers = calling.inputs.first().map(|proof| self.ring.signers_of_all(proof));
-        for key in signers.into_iter().flatten() {
-            request.sign_sig_all(key).map_err(CashuError::protocol)?;
-        }
-        Ok(request)
-    }
-
-    /// What the mint has signed of our outputs, when it has signed all of them.
-    async fn signed_before(
-        &self,
-        operation: &Operation,
-        calling: &Calling,
-    ) -> Result<Option<Vec<BlindSignature>>, CashuError> {
-        let all: Vec<Output> =
-            calling.outputs.iter().map(|planned| planned.output.clone()).collect();
-        let found = self.signed(&operation.mint, &all).await?;
-        if found.is_empty() {
-            return Ok(None);
-        }
-        if found.len() != all.len() {
-            return Err(CashuError::BadAnswer { reason: "only some outputs were signed" });
-        }
-        let mut by_name: HashMap<_, _> = found.into_iter().collect();
-        let in_order = all.iter().map(|output| by_name.remove(&output.blinded().to_bytes()));
-        let in_order: Option<Vec<_>> = in_order.collect();
-        in_order.map(Some).ok_or(CashuError::BadAnswer { reason: "it restores something else" })
-    }
-
-    /// The signatures the mint has given to these outputs (NUT-09).
-    pub(super) async fn signed(
-        &self,
-        mint: &super::MintAddress,
-        all: &[Output],
-    ) -> Result<Vec<(Y, BlindSignature)>, CashuError> {
-        let connection = self.connection(mint).await.map_err(CallError::plain)?;
-        let outputs: Vec<BlindedMessage> = all.iter().map(Output::message).collect();
-        let answer: RestoreAnswer = connection
-            .post(&["v1", "restore"], &RestoreBody { outputs })
-            .await
-            .map_err(CallError::plain)?;
-        if answer.outputs.len() != answer.signatures.len() || answer.outputs.len() > all.len() {
-            return Err(CashuError::BadAnswer { reason: "it restores something else" });
-        }
-        let names = answer.outputs.iter().map(|output| output.blinded_secret.to_bytes());
-        Ok(names.zip(answer.signatures).collect())
-    }
-
-    async fn melted_before(
-        &self,
-        operation: &Operation,
-        method: &str,
-        quote: &str,
-    ) -> Result<Option<bool>, CashuError> {
-        let connection = self.connection(&operation.mint).await.map_err(CallError::plain)?;
-        let answer: MeltAnswer = connection
-            .get(&["v1", "melt", "quote", method, quote])
-            .await
-            .map_err(CallError::plain)?;
-        Ok(answer.is_paid())
-    }
-
-    /// Where proofs are, as the mint says.
-    pub(super) async fn states(
-        &self,
-        operation: &Operation,
-        names: &[Y],
-    ) -> Result<HashMap<Y, MintState>, CashuError> {
-        self.states_at(&operation.mint, names).await
-    }
-
-    pub(super) async fn states_at(
-        &self,
-        mint: &super::MintAddress,
-        names: &[Y],
-    ) -> Result<HashMap<Y, MintState>, CashuError> {
-        let connection = self.connection(mint).await.map_err(CallError::plain)?;
-        let mut found = HashMap::new();
-        for some in names.chunks(STATES_AT_ONCE) {
-            let body = StatesBody { ys: some.iter().map(hex::encode).collect() };
-            let answer: StatesAnswer =
-                connection.post(&["v1", "checkstate"], &body).await.map_err(CallError::plain)?;
-            for entry in answer.states.into_iter().take(some.len()) {
-                let mut y = [0; 33];
-                if hex::decode_to_slice(&entry.y, &mut y).is_ok() && some.contains(&y) {
-                    found.insert(y, entry.state);
-                }
-            }
-        }
-        if found.len() != names.len() {
-            return Err(CashuError::BadAnswer { reason: "it does not know all proofs" });
-        }
-        Ok(found)
-    }
-
-    async fn finish_signed(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-        signatures: Vec<BlindSignature>,
-    ) -> Result<(), CashuError> {
-        let keysets = self.keysets_of(operation, &calling).await?;
-        let proven = self.about(&operation.mint).await?.proves_signatures;
-        let all: Vec<Output> =
-            calling.outputs.iter().map(|planned| planned.output.clone()).collect();
-        let proofs = outputs::unblind(&all, signatures, &keysets, proven)?;
-        let mut kept = Vec::new();
-        let mut given = Vec::new();
-        for (planned, proof) in calling.outputs.iter().zip(proofs) {
-            if planned.give { given.push(proof) } else { kept.push(proof) }
-        }
-        self.finish(operation, &calling, kept, given, 0).await
-    }
-
-    async fn finish_melted(
-        &self,
-        operation: &mut Operation,
-        calling: Calling,
-    ) -> Result<(), CashuError> {
-        let burned = operation.amount;
-        self.finish(operation, &calling, Vec::new(), Vec::new(), burned).await
-    }
-
-    async fn keysets_of(
-        &self,
-        operation: &Operation,
-        calling: &Calling,
-    ) -> Result<std::sync::Arc<super::keysets::Keysets>, CashuError> {
-        let ids: Vec<_> = calling
-            .outputs
-            .iter()
-            .map(|planned| cdk_common::nut02::ShortKeysetId::from(planned.output.keyset))
-            .collect();
-        self.keysets(&operation.mint, Need { ids: &ids, ..Need::default() }).await
-    }
-
-    /// It has happened: proofs in, inputs spent, the journal closed, in one transaction.
-    pub(super) async fn finish(
-        &self,
-        operation: &mut Operation,
-        calling: &Calling,
-        kept: Vec<Proof>,
-        given: Vec<Proof>,
-        burned: u64,
-    ) -> Result<(), CashuError> {
-        let memo = match &operation.order {
-            Order::Mint { give: Some(give), .. } | Order::Send { give, .. } => give.memo.clone(),
-            _ => None,
-        };
-        let mut insert = self.rows(operation, &kept, ProofState::Unspent, None)?;
-        insert.extend(self.rows(
-            operation,
-            &given,
-            ProofState::Given,
-            Some(operation.key.clone()),
-        )?);
-        let token = match given.is_empty() {
-            true => None,
-            false => {
-                Some(TicketToken::of(&operation.mint, &operation.unit, given, memo)?.to_string())
-            }
-        };
-        let (moves, events) = self.spend_inputs(operation, calling).await?;
-        let done = Done { kept: token::sum(&kept)?, token, burned };
-        let next = Operation { state: State::Done(done), ..operation.clone() };
-        let change = Change { operation: Some(next.to_row()?), insert, moves, events };
-        self.store.apply(change, self.now()).await?;
-        *operation = next;
-        Ok(())
-    }
-
-    /// What becomes of the inputs, and what is to be told about it.
-    async fn spend_inputs(
-        &self,
-        operation: &Operation,
-        calling: &Calling,
-    ) -> Result<(Vec<Move>, Vec<String>), CashuError> {
-        let inputs = names(&calling.inputs)?;
-        if calling.source != Source::Outside {
-            let moves = inputs
-                .into_iter()
-                .map(|y| Move {
-                    y,
-                    from: ProofState::Reserved,
-                    to: ProofState::Spent,
-                    holder: None,
-                })
-                .collect();
-            return Ok((moves, Vec::new()));
-        }
-        // What came from outside may once have been given away by this very wallet.
-        let mut moves = Vec::new();
-        let mut events = Vec::new();
-        for row in self.store.known_proofs(inputs).await? {
-            if row.state != ProofState::Given {
-                continue;
-            }
-            moves.push(Move {
-                y: row.y,
-                from: ProofState::Given,
-                to: ProofState::Spent,
-                holder: row.operation.clone(),
-            });
-            events.push(TicketEvent::used(&row, &operation.mint)?);
-        }
-        Ok((moves, events))
-    }
-
-    pub(super) fn rows(
-        &self,
-        operation: &Operation,
-        proofs: &[Proof],
-        state: ProofState,
-        holder: Option<String>,
-    ) -> Result<Vec<ProofRow>, CashuError> {
-        proofs
-            .iter()
-            .map(|proof| {
-                Ok(ProofRow {
-                    y: token::name(proof)?,
-                    mint: operation.mint.to_string(),
-                    unit: operation.unit.to_string(),
-                    keyset: proof.keyset_id.to_string(),
-                    amount: proof.amount.to_u64(),
-                    state,
-                    operation: holder.clone(),
-                    body: serde_json::to_string(proof).map_err(CashuError::protocol)?,
-                })
-            })
-            .collect()
-    }
 }
 
-fn names(proofs: &[Proof]) -> Result<Vec<Y>, CashuError> {
+pub(super) fn names(proofs: &[cdk_common::Proof]) -> Result<Vec<Y>, CashuError> {
     proofs.iter().map(token::name).collect()
-}
-
-fn messages(outputs: &[Planned]) -> Vec<BlindedMessage> {
-    outputs.iter().map(|planned| planned.output.message()).collect()
-}
-
-enum Answer {
-    Signatures(Vec<BlindSignature>),
-    Melt(Option<bool>),
-}
-
-#[derive(Deserialize)]
-struct SignaturesAnswer {
-    signatures: Vec<BlindSignature>,
-}
-
-#[derive(Serialize)]
-pub(super) struct MintBody<'a> {
-    pub(super) quote: &'a str,
-    pub(super) outputs: Vec<BlindedMessage>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) signature: Option<String>,
-}
-
-impl Inner {
-    fn mint_request<'a>(
-        &self,
-        quote: &'a Quote,
-        calling: &Calling,
-    ) -> Result<MintBody<'a>, CashuError> {
-        let outputs = messages(&calling.outputs);
-        let signature = match quote.signed_by {
-            None => None,
-            Some(number) => {
-                let key = cdk_common::nut20::derive_quote_locking_key(self.seed.expose(), number)
-                    .map_err(CashuError::protocol)?;
-                let mut request = cdk_common::MintRequest {
-                    quote: quote.id.clone(),
-                    outputs: outputs.clone(),
-                    signature: None,
-                };
-                request.sign(&key).map_err(CashuError::protocol)?;
-                request.signature
-            }
-        };
-        Ok(MintBody { quote: &quote.id, outputs, signature })
-    }
-}
-
-#[derive(Serialize)]
-struct MeltBody<'a> {
-    quote: &'a str,
-    inputs: &'a [Proof],
-}
-
-#[derive(Deserialize)]
-struct MeltAnswer {
-    state: String,
-}
-
-impl MeltAnswer {
-    /// `None`: the mint is still busy with it.
-    fn is_paid(&self) -> Option<bool> {
-        match self.state.as_str() {
-            "PAID" => Some(true),
-            "UNPAID" | "FAILED" => Some(false),
-            _ => None,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct RestoreBody {
-    outputs: Vec<BlindedMessage>,
-}
-
-#[derive(Deserialize)]
-struct RestoreAnswer {
-    outputs: Vec<BlindedMessage>,
-    signatures: Vec<BlindSignature>,
-}
-
-#[derive(Serialize)]
-struct StatesBody {
-    #[serde(rename = "Ys")]
-    ys: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct StatesAnswer {
-    states: Vec<StateEntry>,
-}
-
-#[derive(Deserialize)]
-struct StateEntry {
-    #[serde(rename = "Y")]
-    y: String,
-    state: MintState,
-}
-
-/// Where a proof is, as its mint says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum MintState {
-    Unspent,
-    Pending,
-    Spent,
 }

@@ -146,6 +146,15 @@ pub enum CashuError {
     /// No allowance of the person covers this.
     #[error("the person has not allowed this")]
     NotAllowed,
+    /// So much that strangers have sent waits for its mints that no more is taken in.
+    #[error("{most} gifts wait for their mints already")]
+    TooMany {
+        /// The limit.
+        most: usize,
+    },
+    /// The store is that of another seed.
+    #[error("these are the tickets of another mnemonic")]
+    OtherSeed,
     /// There is no mnemonic to derive the wallet from.
     #[error("there is no mnemonic to derive the wallet from")]
     NoSeed,
@@ -213,10 +222,38 @@ impl CashuError {
             | Self::NotFound
             | Self::Conflict
             | Self::NotAllowed
+            | Self::TooMany { .. }
+            | Self::OtherSeed
             | Self::NoSeed
             | Self::KeyStore(_)
             | Self::Protocol(_) => Outcome::Nothing,
         }
+    }
+
+    /// Whether a mint has said no to a quote that we may have paid, for a reason that time does not
+    /// change.
+    pub(super) const fn is_no(&self) -> bool {
+        matches!(
+            self,
+            Self::Unpaid { .. }
+                | Self::Refused { .. }
+                | Self::AmountLimits
+                | Self::UnsupportedUnit
+                | Self::Unsupported { .. }
+        )
+    }
+
+    /// Whether a gift that meets with this will never be received, whatever time brings.
+    pub(super) const fn ends_gift(&self) -> bool {
+        matches!(self.outcome(), Outcome::Worthless)
+            || matches!(
+                self,
+                Self::WrongUnit
+                    | Self::LyingKeyset { .. }
+                    | Self::Amount { .. }
+                    | Self::TooLarge { .. }
+                    | Self::MintAddress { .. }
+            )
     }
 
     /// The stable code.
@@ -245,7 +282,8 @@ impl CashuError {
             Self::NotFound => ErrorCode::NotFound,
             Self::Conflict => ErrorCode::IdempotencyConflict,
             Self::NotAllowed => ErrorCode::Declined,
-            Self::NoSeed => ErrorCode::InvalidMnemonic,
+            Self::TooMany { .. } => ErrorCode::TooMany,
+            Self::NoSeed | Self::OtherSeed => ErrorCode::InvalidMnemonic,
             Self::KeyStore(error) => match error {
                 KeyStoreError::KeyLocked | KeyStoreError::PasswordMissing => ErrorCode::KeyLocked,
                 KeyStoreError::InvalidKey | KeyStoreError::Cost { .. } => ErrorCode::InvalidKey,

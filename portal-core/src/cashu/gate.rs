@@ -12,8 +12,10 @@ use std::time::Duration;
 use cdk_common::Proof;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
-use super::lock::{Holder, is_locked};
+use super::journal::{Operation, State};
+use super::lock::{Holder, KeyRing};
 use super::token::TicketToken;
 use super::watch::TicketEvent;
 use super::{CashuError, Expected, MintAddress, Outcome, TicketWallet, Unit};
@@ -70,7 +72,7 @@ pub enum Verdict {
     WrongEvent,
     /// Its time is over.
     Expired,
-    /// The mint is still busy with it: show it again in a moment.
+    /// The mint was asked to use it up, and has not said that it did: show it again in a moment.
     Pending,
     /// The mint cannot be reached, and the rule of the gate does not let it in without.
     Unreachable,
@@ -209,7 +211,9 @@ impl Gate {
     /// A ticket may be used up also when the future is dropped; it is then `Used`, or `Valid` when
     /// it was not written down as let in.
     pub async fn check(&self, token: &str) -> Result<Verdict, CashuError> {
-        let looked = match self.look(token, true).await? {
+        // One patience for all that is asked: people wait at this door.
+        let end = Instant::now() + PATIENCE;
+        let looked = match self.look(token, Some(end)).await? {
             Ok(looked) => looked,
             Err(verdict) => return Ok(verdict),
         };
@@ -222,7 +226,7 @@ impl Gate {
         // As the admission keeps it: a token has many spellings.
         let text = looked.token.to_string();
         let burning = self.wallet.burn(&looked.admission, &text, &expected);
-        let outcome = match tokio::time::timeout(PATIENCE, burning).await {
+        let outcome = match tokio::time::timeout_at(end, burning).await {
             Ok(outcome) => outcome.map(drop),
             Err(_) => Err(CashuError::Unreachable),
         };
@@ -243,7 +247,7 @@ impl Gate {
     /// # Cancel safety
     /// It may be written down as let in also when the future is dropped.
     pub async fn check_offline(&self, token: &str) -> Result<Verdict, CashuError> {
-        match self.look(token, false).await? {
+        match self.look(token, None).await? {
             Ok(looked) if looked.good_offline => self.let_in(looked, true).await,
             Ok(_) => Ok(Verdict::Unreachable),
             Err(verdict) => Ok(verdict),
@@ -269,8 +273,12 @@ impl Gate {
         }
     }
 
-    /// Everything that can be told without spending.
-    async fn look(&self, text: &str, ask: bool) -> Result<Result<Looked, Verdict>, CashuError> {
+    /// Everything that can be told without spending. The mint is asked for keys until `ask`.
+    async fn look(
+        &self,
+        text: &str,
+        ask: Option<Instant>,
+    ) -> Result<Result<Looked, Verdict>, CashuError> {
         let refused = |refusal| Ok(Err(Verdict::Refused(refusal)));
         let inner = &self.wallet.0;
         let Ok(token) = TicketToken::parse(text) else { return refused(Refusal::Unreadable) };
@@ -281,10 +289,12 @@ impl Gate {
         }
         let ids = token.keyset_ids();
         let mut keysets = inner.known_keysets(&self.event.mint).await?;
-        if ask && !ids.iter().all(|id| keysets.knows(id)) {
+        if let Some(end) = ask
+            && !ids.iter().all(|id| keysets.knows(id))
+        {
             let need = super::knowledge::Need { ids: &ids, ..Default::default() };
             let asking = inner.keysets(&self.event.mint, need);
-            match tokio::time::timeout(PATIENCE, asking).await {
+            match tokio::time::timeout_at(end, asking).await {
                 Ok(Ok(found)) => keysets = found,
                 Ok(Err(CashuError::Storage(error))) => return Err(error.into()),
                 Ok(Err(_)) | Err(_) => return Ok(Err(Verdict::Unreachable)),
@@ -292,7 +302,9 @@ impl Gate {
         }
         let proofs = match token.proofs(&keysets) {
             Ok(proofs) => proofs,
-            Err(CashuError::UnknownKeyset) if !ask => return Ok(Err(Verdict::Unreachable)),
+            Err(CashuError::UnknownKeyset) if ask.is_none() => {
+                return Ok(Err(Verdict::Unreachable));
+            }
             Err(CashuError::WrongUnit) => return Ok(Err(Verdict::WrongEvent)),
             Err(_) => return refused(Refusal::Forged),
         };
@@ -303,31 +315,25 @@ impl Gate {
         {
             return Ok(Err(Verdict::Expired));
         }
-        let holders: Vec<Holder> =
-            proofs.iter().map(|proof| inner.ring.holder(proof, now)).collect();
-        if holders.iter().any(|holder| matches!(holder, Holder::Other | Holder::Unknown)) {
+        let holders = proofs.iter().map(|proof| inner.ring.holder(proof, now));
+        if holders.into_iter().any(|holder| matches!(holder, Holder::Other | Holder::Unknown)) {
             return refused(Refusal::Unsigned);
         }
         let names = token.names()?;
         if inner.store.is_seen(names.clone()).await? {
             return Ok(Err(Verdict::Used));
         }
-        let good_offline = proofs
-            .iter()
-            .zip(&holders)
-            .all(|(proof, holder)| proof.dleq.is_some() && self.allows(proof, holder));
+        let good_offline = proofs.iter().all(|proof| proof.dleq.is_some() && self.allows(proof));
         let admission = admission_of(&names, &token.to_string());
         Ok(Ok(Looked { token, names, admission, good_offline }))
     }
 
-    fn allows(&self, proof: &Proof, holder: &Holder) -> bool {
+    fn allows(&self, proof: &Proof) -> bool {
+        let (ring, now) = (&self.wallet.0.ring, self.wallet.0.now());
         match self.event.offline {
             OfflineRule::Nothing => false,
-            OfflineRule::LockedToUs => self.wallet.0.ring.only_us(proof, self.wallet.0.now()),
-            OfflineRule::Signed => {
-                matches!(holder, Holder::Us { all: false })
-                    || *holder == Holder::Anyone && is_locked(proof)
-            }
+            OfflineRule::LockedToUs => ring.only_us(proof, now),
+            OfflineRule::Signed => ring.only_us(proof, now) || KeyRing::is_signed(proof, now),
             OfflineRule::Anything => true,
         }
     }
@@ -353,6 +359,13 @@ impl Gate {
         }
     }
 
+    /// Whether the mint was asked to burn it and has not said what became of that.
+    async fn is_handed_out(&self, admission: &str) -> Result<bool, CashuError> {
+        let row = self.wallet.0.store.operation(admission).await?;
+        let Some(row) = row.filter(|row| row.open) else { return Ok(false) };
+        Ok(matches!(Operation::from_row(&row)?.state, State::Calling(_)))
+    }
+
     async fn without_the_mint(
         &self,
         looked: Looked,
@@ -364,13 +377,31 @@ impl Gate {
             CashuError::Expired => Ok(Verdict::Expired),
             CashuError::Pending => Ok(Verdict::Pending),
             CashuError::Locked | CashuError::UnknownLock => Ok(Verdict::Refused(Refusal::Unsigned)),
-            error if error.outcome() == Outcome::Unknown => {
-                let until = self.wallet.0.env.now_millis().saturating_add(LEFT_ALONE_FOR);
-                self.offline_until.store(until, Ordering::Relaxed);
+            CashuError::InvalidToken { .. } => Ok(Verdict::Refused(Refusal::Forged)),
+            error
+                if error.outcome() == Outcome::Unknown
+                    || matches!(error, CashuError::Unauthorized) =>
+            {
+                match error {
+                    // Nothing that a ticket can bring about: the mint is not there.
+                    CashuError::Unreachable => {
+                        let until = self.wallet.0.env.now_millis().saturating_add(LEFT_ALONE_FOR);
+                        self.offline_until.store(until, Ordering::Relaxed);
+                    }
+                    CashuError::Unauthorized => {
+                        tracing::warn!(
+                            "the mint does not let this gate burn: its token is not valid"
+                        );
+                    }
+                    error => tracing::debug!(%error, "the mint does not say"),
+                }
                 if looked.good_offline {
-                    self.let_in(looked, true).await
-                } else {
-                    Ok(Verdict::Unreachable)
+                    return self.let_in(looked, true).await;
+                }
+                // It may be used up already, or be used up when the mint is asked again.
+                match self.is_handed_out(&looked.admission).await? {
+                    true => Ok(Verdict::Pending),
+                    false => Ok(Verdict::Unreachable),
                 }
             }
             _ => Ok(Verdict::Refused(Refusal::ByTheMint)),

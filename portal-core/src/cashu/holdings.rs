@@ -4,9 +4,10 @@ use nostr::PublicKey;
 
 use super::journal::{Operation, State};
 use super::send::{NewSend, Purpose, Sent};
+use super::take_back::TAKE_BACK;
 use super::{CashuError, Give, MintAddress, Outcome, TicketWallet, Unit};
 use crate::primitives::Timestamp;
-use crate::storage::sqlite::tickets::{AllowanceRow, ProofState};
+use crate::storage::sqlite::tickets::{AllowanceRow, OperationRow, ProofRow, ProofState};
 
 /// What the wallet holds of one unit of one mint, in the base of the unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,10 +135,7 @@ impl TicketWallet {
         rows.iter()
             .map(|row| {
                 let operation = Operation::from_row(row)?;
-                let unpaid = match &operation.state {
-                    State::Quoted(quote) => Some(quote.request.clone()),
-                    _ => None,
-                };
+                let unpaid = operation.quote().map(|quote| quote.request.clone());
                 Ok(OpenOperation {
                     kind: operation.order.kind(),
                     key: operation.key,
@@ -170,7 +168,7 @@ impl TicketWallet {
                 key: operation.key,
                 mint: operation.mint,
                 unit: operation.unit,
-                amount: given.iter().map(|row| row.amount).sum(),
+                amount: given.iter().map(|row| row.amount).fold(0, u64::saturating_add),
                 since: Timestamp::from_secs(operation.created_at),
                 token,
             });
@@ -178,7 +176,8 @@ impl TicketWallet {
         Ok(found)
     }
 
-    /// The operation that gave a token away, when it was one of this wallet.
+    /// The operation that gave a token away, when it was one of this wallet; also when the token was
+    /// taken back or claimed since.
     ///
     /// # Errors
     /// When it is no token, or the store cannot be read.
@@ -188,10 +187,15 @@ impl TicketWallet {
     pub async fn giver_of(&self, token: &str) -> Result<Option<String>, CashuError> {
         let names = super::TicketToken::parse(token)?.names()?;
         let known = self.0.store.known_proofs(names).await?;
-        Ok(known
-            .into_iter()
-            .filter(|row| row.state == ProofState::Given)
-            .find_map(|row| row.operation))
+        let giver = |row: &ProofRow| {
+            let holder = row.operation.as_deref()?;
+            match row.state {
+                ProofState::Given | ProofState::Spent => Some(holder.to_owned()),
+                ProofState::Reserved => holder.strip_prefix(TAKE_BACK).map(str::to_owned),
+                ProofState::Unspent => None,
+            }
+        };
+        Ok(known.iter().find_map(giver))
     }
 
     /// Lets a service take tickets without asking each time; replaces what it was allowed before.
@@ -272,20 +276,25 @@ impl TicketWallet {
     ) -> Result<Sent, CashuError> {
         let new = NewSend { mint, unit, amount, give, purpose: Purpose::Present };
         let operation = self.0.send_operation(key, new)?;
+        // From the charge to the end of it: whoever asks for the same meanwhile waits.
+        let _alone = self.0.alone_with(key).await;
+        let asked = operation.clone();
+        let failed = move |row: &OperationRow| {
+            let same = |found: Operation| {
+                matches!(found.state, State::Failed { .. }) && found.asks_the_same(&asked)
+            };
+            Operation::from_row(row).is_ok_and(same)
+        };
         let row = operation.to_row()?;
-        let place = (service.to_hex(), operation.mint.to_string(), operation.unit.to_string());
-        let begun = self.0.store.begin_allowed(row, place.0.clone(), self.0.now()).await?;
-        if begun.is_none() {
-            return Err(CashuError::NotAllowed);
-        }
+        let begun = self.0.store.begin_allowed(row, service.to_hex(), failed, self.0.now()).await?;
+        let begun = begun.ok_or(CashuError::NotAllowed)?;
         // Written down; from here on it is a send like any other.
-        let error = match self.0.run(operation).await {
+        let error = match self.0.go_on(begun, operation).await {
             Ok(done) => return done.sent(),
             Err(error) => error,
         };
         if error.outcome() == Outcome::Nothing && !matches!(error, CashuError::Conflict) {
-            let (service, mint, unit) = place;
-            self.0.store.undo_allowed(key, [service, mint, unit], amount).await?;
+            self.0.store.undo_allowed(key).await?;
         }
         Err(error)
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::Lock;
 use super::outputs::Output;
+use super::unit::MOST_AMOUNT;
 use super::{CashuError, MintAddress, Unit};
 use crate::primitives::ErrorCode;
 use crate::storage::StorageError;
@@ -27,6 +28,9 @@ pub(super) struct Operation {
     /// How often it had to begin anew, because keys or proofs were no longer good.
     #[serde(default)]
     pub(super) rounds: u32,
+    /// How often it was looked at in vain after its time was over.
+    #[serde(default)]
+    pub(super) late_looks: u32,
     pub(super) created_at: u64,
 }
 
@@ -99,6 +103,9 @@ pub(super) struct Calling {
     /// Where the inputs are from.
     pub(super) source: Source,
     pub(super) outputs: Vec<Planned>,
+    /// When it was written down.
+    #[serde(default)]
+    pub(super) since: u64,
 }
 
 /// What the mint is asked.
@@ -129,6 +136,9 @@ pub(super) struct Planned {
     pub(super) output: Output,
     /// It is given away; otherwise the wallet keeps it.
     pub(super) give: bool,
+    /// Its number, when it is from the seed.
+    #[serde(default)]
+    pub(super) number: Option<u32>,
 }
 
 /// What came of it.
@@ -159,7 +169,7 @@ impl Operation {
         if amount == 0 {
             return Err(CashuError::Amount { reason: "it is zero" });
         }
-        if i64::try_from(amount).is_err() {
+        if amount > MOST_AMOUNT {
             return Err(CashuError::Amount { reason: "it is too large" });
         }
         Ok(Self {
@@ -170,6 +180,7 @@ impl Operation {
             order,
             state: State::Asked,
             rounds: 0,
+            late_looks: 0,
             created_at: now,
         })
     }
@@ -180,6 +191,18 @@ impl Operation {
             && self.unit == other.unit
             && self.amount == other.amount
             && self.order == other.order
+    }
+
+    /// The quote that it waits for, or mints with.
+    pub(super) fn quote(&self) -> Option<&Quote> {
+        match &self.state {
+            State::Quoted(quote) => Some(quote),
+            State::Calling(calling) => match &calling.call {
+                Call::Mint(quote) => Some(quote),
+                Call::Swap | Call::Melt { .. } => None,
+            },
+            State::Asked | State::Done(_) | State::Failed { .. } => None,
+        }
     }
 
     pub(super) const fn is_open(&self) -> bool {

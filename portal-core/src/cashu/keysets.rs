@@ -14,11 +14,12 @@ use serde_json::Value;
 
 use super::knowledge::Need;
 use super::transport::Connection;
+use super::unit::MOST_AMOUNT;
 use super::{CashuError, MintAddress, Unit};
 use crate::storage::sqlite::tickets::KeysetRow;
 
 /// The most keysets of one mint that are looked at.
-const MOST_KEYSETS: usize = 512;
+const MOST_KEYSETS: usize = 4096;
 /// The most keysets whose keys are fetched at once.
 const MOST_FETCHED: usize = 64;
 /// The most keys of a keyset.
@@ -59,9 +60,11 @@ impl Keyset {
         })
     }
 
-    /// The amounts it has keys for, the smallest first.
+    /// The amounts it has keys for and that are handled, the smallest first. Many mints have keys
+    /// for more than anybody has.
     pub(super) fn amounts(&self) -> Vec<u64> {
-        self.keys.iter().map(|(amount, _)| amount.to_u64()).collect()
+        let all = self.keys.iter().map(|(amount, _)| amount.to_u64());
+        all.filter(|amount| *amount <= MOST_AMOUNT).collect()
     }
 
     /// Whether it has ended.
@@ -72,7 +75,7 @@ impl Keyset {
     fn verify(&self) -> Result<(), CashuError> {
         let lie = |reason| CashuError::LyingKeyset { reason };
         let amounts = self.amounts();
-        if amounts.is_empty() || amounts.len() > MOST_KEYS || amounts.contains(&0) {
+        if amounts.is_empty() || self.keys.iter().count() > MOST_KEYS || amounts.contains(&0) {
             return Err(lie("its amounts are not possible"));
         }
         let set = KeySet {

@@ -70,26 +70,25 @@ impl TicketWallet {
         unit: &Unit,
     ) -> Result<Option<UnitInfo>, CashuError> {
         let kept = self.0.store.unit_info(mint.as_str(), unit.as_str()).await?;
-        let now = self.0.now();
-        let read_kept = |row: &UnitInfoRow| serde_json::from_str::<UnitInfo>(&row.info).ok();
-        if let Some(row) =
-            kept.as_ref().filter(|row| row.fetched_at.saturating_add(LOOKS_FOR) > now)
-        {
-            return Ok(read_kept(row));
+        let fresh = |row: &&UnitInfoRow| row.fetched_at.saturating_add(LOOKS_FOR) > self.0.now();
+        if let Some(row) = kept.as_ref().filter(fresh) {
+            return Ok(read_looks(row));
         }
-        match self.0.fetch_unit_info(mint, unit).await {
-            Ok(info) => {
-                let text = serde_json::to_string(&info).map_err(CashuError::protocol)?;
-                let row = UnitInfoRow { info: text, fetched_at: now };
-                self.0.store.put_unit_info(mint.as_str(), unit.as_str(), row).await?;
-                Ok(Some(info))
-            }
+        let kept = kept.as_ref().and_then(read_looks);
+        match self.0.fetch_looks(mint, unit, kept.as_ref()).await {
+            Ok(found) => Ok(found),
+            Err(CashuError::Storage(error)) => Err(error.into()),
             Err(error) => {
                 tracing::debug!(%error, "the looks of a unit are not to be had");
-                Ok(kept.as_ref().and_then(read_kept))
+                Ok(kept)
             }
         }
     }
+}
+
+/// `None` where the mint was asked and has nothing to say.
+fn read_looks(row: &UnitInfoRow) -> Option<UnitInfo> {
+    serde_json::from_str(&row.info).ok()
 }
 
 fn read(text: &str) -> Option<About> {
@@ -108,15 +107,49 @@ impl Inner {
         Ok(UnitInfo::read(&value))
     }
 
-    /// Whether tickets of a unit may be passed on, as far as is known without asking.
+    /// Asks how a unit is shown, and keeps it. What a mint once said is `kept` when it has nothing
+    /// to say any more.
+    async fn fetch_looks(
+        &self,
+        mint: &MintAddress,
+        unit: &Unit,
+        kept: Option<&UnitInfo>,
+    ) -> Result<Option<UnitInfo>, CashuError> {
+        let found = match self.fetch_unit_info(mint, unit).await {
+            Ok(info) => Some(info),
+            // Most mints have no such route.
+            Err(CashuError::Refused { .. } | CashuError::UnsupportedUnit) => kept.cloned(),
+            Err(error) => return Err(error),
+        };
+        let text = serde_json::to_string(&found).map_err(CashuError::protocol)?;
+        let row = UnitInfoRow { info: text, fetched_at: self.now() };
+        self.store.put_unit_info(mint.as_str(), unit.as_str(), row).await?;
+        Ok(found)
+    }
+
+    /// How a unit is shown. The mint is asked when it never was.
+    pub(super) async fn looks(
+        &self,
+        mint: &MintAddress,
+        unit: &Unit,
+    ) -> Result<Option<UnitInfo>, CashuError> {
+        match self.store.unit_info(mint.as_str(), unit.as_str()).await? {
+            Some(row) => Ok(read_looks(&row)),
+            None => self.fetch_looks(mint, unit, None).await,
+        }
+    }
+
+    /// Whether tickets of a unit may be passed on. What is not known and cannot be asked is an
+    /// error: a ticket that was passed on cannot be called back.
     pub(super) async fn transferable(
         &self,
         mint: &MintAddress,
         unit: &Unit,
     ) -> Result<bool, CashuError> {
-        let kept = self.store.unit_info(mint.as_str(), unit.as_str()).await?;
-        let info = kept.and_then(|row| serde_json::from_str::<UnitInfo>(&row.info).ok());
-        Ok(info.is_none_or(|info| info.transferable))
+        if unit.is_money() {
+            return Ok(true);
+        }
+        Ok(self.looks(mint, unit).await?.is_none_or(|info| info.transferable))
     }
 
     /// Whether each of a unit is a ticket of its own.
@@ -128,25 +161,16 @@ impl Inner {
         if unit.is_money() {
             return Ok(false);
         }
-        let wallet = self.store.unit_info(mint.as_str(), unit.as_str()).await?;
-        let info = match wallet {
-            Some(row) => serde_json::from_str::<UnitInfo>(&row.info).ok(),
-            None => {
-                let fetched = self.fetch_unit_info(mint, unit).await.ok();
-                if let Some(info) = &fetched {
-                    let text = serde_json::to_string(info).map_err(CashuError::protocol)?;
-                    let row = UnitInfoRow { info: text, fetched_at: self.now() };
-                    self.store.put_unit_info(mint.as_str(), unit.as_str(), row).await?;
-                }
-                fetched
-            }
-        };
-        Ok(info.is_some_and(|info| info.show_individually))
+        match self.looks(mint, unit).await {
+            Ok(info) => Ok(info.is_some_and(|info| info.show_individually)),
+            Err(CashuError::Storage(error)) => Err(error.into()),
+            Err(_) => Ok(false),
+        }
     }
 
     /// What the mint says of itself; what it said last when it does not answer.
     pub(super) async fn about(&self, mint: &MintAddress) -> Result<About, CashuError> {
-        let kept = self.store.mints().await?.into_iter().find(|row| row.url == mint.as_str());
+        let kept = self.store.mint(mint.as_str()).await?;
         let about = kept.as_ref().and_then(|row| read(row.info.as_deref()?));
         let fresh =
             kept.as_ref().is_some_and(|row| row.fetched_at.saturating_add(ABOUT_FOR) > self.now());
@@ -169,8 +193,8 @@ impl Inner {
         let row = MintRow {
             url: mint.to_string(),
             info: Some(text),
-            token: None,
             fetched_at: self.now(),
+            ..MintRow::default()
         };
         self.store.put_mint(row).await?;
         Ok(About::read(&value))

@@ -17,7 +17,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -188,8 +188,7 @@ impl Inner {
         if !self.about(mint).await?.tells_states {
             return Ok(End::NotOffered);
         }
-        let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(mint);
-        let policy = self.transport.policy(trusted);
+        let policy = self.transport.policy(self.is_trusted(mint));
         let mut socket = MintSocket::open(mint, policy, self.transport.patience().answer).await?;
         let mut subscribed: HashSet<Y> = HashSet::new();
         let mut asked: HashSet<Y> = HashSet::new();

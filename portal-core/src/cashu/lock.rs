@@ -144,6 +144,16 @@ impl KeyRing {
             })
     }
 
+    /// Whether the holders of a lock that has not ended have signed a proof. What anybody can spend,
+    /// because its lock has ended, is not signed.
+    pub(super) fn is_signed(proof: &Proof, now: u64) -> bool {
+        read(proof).is_some_and(|lock| {
+            lock.kind == Kind::P2PK
+                && !lock.all
+                && lock.locktime.is_none_or(|locktime| locktime >= now)
+        }) && proof.verify_p2pk().is_ok()
+    }
+
     /// Signs a proof with every key of ours that its lock names.
     pub(super) fn sign(&self, proof: &mut Proof) -> Result<(), CashuError> {
         let Some(lock) = read(proof) else { return Ok(()) };
@@ -210,4 +220,86 @@ fn looks_locked(proof: &Proof) -> bool {
 /// Whether a proof has any lock.
 pub(super) fn is_locked(proof: &Proof) -> bool {
     looks_locked(proof)
+}
+
+#[cfg(test)]
+mod tests {
+    use cdk_common::Amount;
+    use cdk_common::secret::Secret as ProofSecret;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn key(number: u8) -> SecretKey {
+        SecretKey::from_slice(&[number; 32]).expect("a key")
+    }
+
+    fn ring() -> KeyRing {
+        KeyRing::new(&Secret::new([1; 64]), &[Secret::new([2; 32])]).expect("keys")
+    }
+
+    /// A proof locked to `primary`, one signature is enough.
+    fn locked(primary: &[&SecretKey], locktime: Option<u64>, refund: &[&SecretKey]) -> Proof {
+        let publics = |keys: &[&SecretKey]| -> Option<Vec<_>> {
+            (!keys.is_empty()).then(|| keys.iter().map(|key| key.public_key()).collect())
+        };
+        let conditions = Conditions {
+            locktime,
+            pubkeys: publics(&primary[1..]),
+            refund_keys: publics(refund),
+            ..Conditions::default()
+        };
+        let lock = SpendingConditions::new_p2pk(primary[0].public_key(), Some(conditions));
+        let secret = LockedSecret::try_from(lock).expect("a lock");
+        proof(ProofSecret::try_from(secret).expect("a secret"))
+    }
+
+    fn proof(secret: ProofSecret) -> Proof {
+        let keyset = "009a1f293253e41e".parse().expect("an id");
+        Proof::new(Amount::from(1), keyset, secret, key(9).public_key())
+    }
+
+    #[test]
+    fn only_we_can_have_spent_what_has_no_other_way_out() {
+        let (ring, ours, other) = (ring(), key(2), key(3));
+        let own = ring.own.clone();
+        for (name, proof) in [
+            ("ours", locked(&[&ours], None, &[])),
+            ("the wallet's own", locked(&[&own], None, &[])),
+            ("two of ours", locked(&[&ours, &own], None, &[])),
+            ("theirs only later", locked(&[&ours], Some(NOW), &[&other])),
+        ] {
+            assert!(ring.only_us(&proof, NOW), "{name}");
+        }
+        for (name, proof) in [
+            ("theirs", locked(&[&other], None, &[])),
+            ("either of us", locked(&[&ours, &other], None, &[])),
+            ("either of us, the other first", locked(&[&other, &ours], None, &[])),
+            ("theirs since a moment", locked(&[&ours], Some(NOW - 1), &[&other])),
+            ("everybody's since a moment", locked(&[&ours], Some(NOW - 1), &[])),
+            ("nobody's", proof(ProofSecret::new("0a0b"))),
+            ("no lock at all", proof(ProofSecret::new("[\"P2PK\",{}]"))),
+        ] {
+            assert!(!ring.only_us(&proof, NOW), "{name}");
+        }
+        // We can spend it, and so can somebody else: that is what tells the two questions apart.
+        let either = locked(&[&ours, &other], None, &[]);
+        assert_eq!(ring.holder(&either, NOW), Holder::Us { all: false });
+    }
+
+    #[test]
+    fn a_lock_that_has_ended_is_not_signed_by_its_holder() {
+        let (ring, holder) = (ring(), key(3));
+        let mut signed = locked(&[&holder], Some(NOW), &[]);
+        assert!(!KeyRing::is_signed(&signed, NOW), "nobody has signed");
+        signed.sign_p2pk(holder.clone()).expect("signs");
+        assert!(KeyRing::is_signed(&signed, NOW));
+        assert_eq!(ring.holder(&signed, NOW), Holder::Anyone);
+
+        let over = locked(&[&holder], Some(NOW - 1), &[]);
+        assert_eq!(ring.holder(&over, NOW), Holder::Anyone, "whoever has it");
+        assert!(!KeyRing::is_signed(&over, NOW), "which is no signature");
+        assert!(!KeyRing::is_signed(&proof(ProofSecret::new("0a0b")), NOW));
+    }
 }

@@ -158,6 +158,7 @@ impl Inner {
             inputs: Vec::new(),
             source: Source::Outside,
             outputs,
+            since: self.now(),
         };
         self.prepare(operation, calling).await
     }
@@ -182,6 +183,7 @@ impl Inner {
         amounts: &[u64],
         give: Option<&Give>,
     ) -> Result<Vec<Planned>, CashuError> {
+        let mut numbers = None;
         let made = match give.and_then(|give| give.lock.as_ref()) {
             Some(lock) => outputs::locked(&self.env, lock, &self.ring.own(), keyset.id, amounts)?,
             None => {
@@ -189,10 +191,18 @@ impl Inner {
                     .map_err(|_| CashuError::Amount { reason: "it has too many parts" })?;
                 let name = keyset.id.to_string();
                 let start = self.store.take_numbers(&name, count).await?;
+                numbers = Some(start..);
                 outputs::from_seed(&self.seed, keyset.id, start, amounts)?
             }
         };
         let give = give.is_some();
-        Ok(made.into_iter().map(|output| Planned { output, give }).collect())
+        Ok(made
+            .into_iter()
+            .map(|output| Planned {
+                output,
+                give,
+                number: numbers.as_mut().and_then(Iterator::next),
+            })
+            .collect())
     }
 }

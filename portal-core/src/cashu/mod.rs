@@ -25,6 +25,11 @@
 //! off between any two lines and goes on from its last state. `Failed` is forgotten when the same
 //! is asked for again.
 //!
+//! A quote that may be paid is forgotten only when the mint itself says, a day after its end, that
+//! nobody has paid it. A mint that fails inside says nothing: what it was asked stays in `Calling`,
+//! and is free again when the mint goes on failing and has neither spent nor signed anything. What
+//! strangers send is limited in number, and ends after a month without an answer.
+//!
 //! Amounts are in the base of their unit ([`Unit`]): never millisatoshi, whatever older
 //! documentation says.
 //!
@@ -35,9 +40,13 @@
 
 mod about;
 mod address;
+mod answer;
 mod burn;
+mod call;
 mod engine;
 mod error;
+mod evidence;
+mod finish;
 mod gate;
 mod holdings;
 mod journal;
@@ -60,13 +69,14 @@ mod transport;
 mod unit;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nostr::PublicKey;
 
 pub use about::{KnownMint, UnitInfo, UnitKind};
 pub use address::MintAddress;
+pub use answer::check_answer;
 pub use burn::{Burned, Expected};
 pub use engine::Recovery;
 pub use error::{CashuError, Outcome};
@@ -94,7 +104,7 @@ use crate::identity::Mnemonic;
 use crate::keystore::{KeyStore, MNEMONIC};
 use crate::primitives::Secret;
 use crate::relay::AddressPolicy;
-use crate::storage::sqlite::tickets::TicketStore;
+use crate::storage::sqlite::tickets::{MintRow, TicketStore};
 use keysets::Keysets;
 use lock::KeyRing;
 use transport::{Connection, Transport};
@@ -154,8 +164,8 @@ struct Inner {
     store: TicketStore,
     ring: KeyRing,
     transport: Transport,
-    /// Mints that the owner has named.
-    trusted: Mutex<BTreeSet<MintAddress>>,
+    /// Mints that the owner has named, and whether that is written down.
+    trusted: Mutex<BTreeMap<MintAddress, bool>>,
     /// What lets us in, by mint.
     tokens: Mutex<HashMap<MintAddress, Arc<Secret<String>>>>,
     keysets: Mutex<HashMap<MintAddress, Arc<Keysets>>>,
@@ -167,16 +177,28 @@ impl TicketWallet {
     /// Opens a wallet. Asks no mint; [`TicketWallet::recover`] does, and should be called next.
     ///
     /// # Errors
-    /// When the store cannot be read, or a key is none.
+    /// [`CashuError::OtherSeed`] when the store is that of another seed, or it cannot be read, or a
+    /// key is none.
     ///
     /// # Cancel safety
     /// Safe to drop.
     pub async fn open(options: TicketWalletOptions) -> Result<Self, CashuError> {
         let TicketWalletOptions { env, seed, store, keys, strangers, trusted, patience } = options;
         let ring = KeyRing::new(&seed, &keys)?;
+        // The keys of quotes and of locks come from the seed: with another one, what was paid or
+        // given could not be had any more.
+        if !store.claim(&ring.own().to_hex()).await? {
+            return Err(CashuError::OtherSeed);
+        }
         let mut tokens = HashMap::new();
+        let mut trusted: BTreeMap<MintAddress, bool> =
+            trusted.into_iter().map(|mint| (mint, false)).collect();
         for row in store.mints().await? {
-            if let (Ok(mint), Some(token)) = (row.url.parse(), row.token) {
+            let Ok(mint) = row.url.parse::<MintAddress>() else { continue };
+            if row.named {
+                trusted.insert(mint.clone(), true);
+            }
+            if let Some(token) = row.token {
                 tokens.insert(mint, Arc::new(Secret::new(token)));
             }
         }
@@ -186,7 +208,7 @@ impl TicketWallet {
             store,
             ring,
             transport: Transport::new(strangers, patience),
-            trusted: Mutex::new(trusted.into_iter().collect()),
+            trusted: Mutex::new(trusted),
             tokens: Mutex::new(tokens),
             keysets: Mutex::default(),
             busy: Mutex::default(),
@@ -199,10 +221,28 @@ impl TicketWallet {
         self.0.ring.own()
     }
 
-    /// From now on this mint may be anywhere, also on a private address: its owner names it, not a
-    /// stranger.
+    /// As long as this wallet is open, this mint may be anywhere, also on a private address: its
+    /// owner names it, not a stranger.
     pub fn trust(&self, mint: &MintAddress) {
-        self.0.trusted.lock().unwrap_or_else(PoisonError::into_inner).insert(mint.clone());
+        self.0.trusted().entry(mint.clone()).or_default();
+    }
+
+    /// As [`TicketWallet::trust`], also after a restart: what was begun there can then be finished
+    /// before anybody names the mint again.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    ///
+    /// # Cancel safety
+    /// It may be kept also when the future is dropped.
+    pub async fn trust_always(&self, mint: &MintAddress) -> Result<(), CashuError> {
+        if self.0.trusted().get(mint) == Some(&true) {
+            return Ok(());
+        }
+        let row = MintRow { url: mint.to_string(), named: true, ..MintRow::default() };
+        self.0.store.put_mint(row).await?;
+        self.0.trusted().insert(mint.clone(), true);
+        Ok(())
     }
 
     /// Keeps what a mint lets us in by. It is shown to the origin of that mint and nowhere else,
@@ -222,10 +262,10 @@ impl TicketWallet {
         if known.is_some_and(|known| known.matches(token.expose())) {
             return Ok(());
         }
-        let row = crate::storage::sqlite::tickets::MintRow {
+        let row = MintRow {
             url: mint.to_string(),
             token: Some(token.expose().clone()),
-            ..Default::default()
+            ..MintRow::default()
         };
         self.0.store.put_mint(row).await?;
         let mut tokens = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
@@ -257,8 +297,17 @@ impl Inner {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(mint).cloned()
     }
 
+    fn trusted(&self) -> MutexGuard<'_, BTreeMap<MintAddress, bool>> {
+        self.trusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the owner has named a mint.
+    fn is_trusted(&self, mint: &MintAddress) -> bool {
+        self.trusted().contains_key(mint)
+    }
+
     async fn connection(&self, mint: &MintAddress) -> Result<Connection, transport::CallError> {
-        let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(mint);
+        let trusted = self.is_trusted(mint);
         self.transport.to(mint, trusted, self.token(mint), self.env.now()).await
     }
 

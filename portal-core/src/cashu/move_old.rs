@@ -14,9 +14,10 @@ use cdk_common::secret::Secret as ProofSecret;
 use cdk_common::{Id, SECP256K1, SecretKey};
 use sha2::{Digest, Sha256};
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::knowledge::Need;
 use super::outputs::{self, Output};
+use super::restore::Reach;
 use super::token::{self, TicketToken};
 use super::{CashuError, MintAddress, TicketWallet, Unit};
 use crate::primitives::Secret;
@@ -50,6 +51,8 @@ enum Derivation {
     BareKey,
 }
 
+/// Those apps made few tickets at a time, and there are several ways to search.
+const REACH: Reach = Reach { least: 0, gap: 500 };
 const DERIVATIONS: [Derivation; 3] = [Derivation::Whole, Derivation::Below, Derivation::BareKey];
 
 impl Derivation {
@@ -122,7 +125,7 @@ impl TicketWallet {
                 let root = derivation.root(seed, keyset.id)?;
                 let found = self
                     .0
-                    .scan(mint, &keysets, keyset, |start, count| {
+                    .scan(mint, &keysets, keyset, REACH, |start, count| {
                         outputs_of(&root, keyset.id, start, count)
                     })
                     .await?;

@@ -25,13 +25,14 @@ impl TicketWallet {
     /// by [`TicketWallet::receive`] with the same key, or by the next [`TicketWallet::recover`].
     ///
     /// # Errors
-    /// When it is no token, or cannot be saved.
+    /// When it is no token, or cannot be saved; [`CashuError::TooMany`] when so many gifts wait for
+    /// mints that nobody but strangers has named that this one must be kept elsewhere.
     ///
     /// # Cancel safety
     /// It may be written also when the future is dropped.
     pub async fn accept(&self, key: &str, token: &str) -> Result<(), CashuError> {
         let operation = self.0.receive_operation(key, token)?;
-        match self.0.store.begin(operation.to_row()?, self.0.now()).await? {
+        match self.0.write_down(&operation).await? {
             Begun::New => Ok(()),
             Begun::Existing(row) => match Operation::from_row(&row)?.asks_the_same(&operation) {
                 true => Ok(()),
@@ -116,6 +117,12 @@ impl Inner {
         if !known.is_empty() {
             return Ok(false);
         }
+        // Now that the mint answers: whether it may be passed on, and its card.
+        match self.looks(&operation.mint, &operation.unit).await {
+            Err(CashuError::Storage(error)) => return Err(error.into()),
+            Err(error) => tracing::debug!(%error, "the looks of a unit are not to be had"),
+            Ok(_) => {}
+        }
         let insert = self.rows(operation, &proofs, ProofState::Unspent, None)?;
         let done = Done { kept: token::sum(&proofs)?, token: None, burned: 0 };
         let next = Operation { state: State::Done(done), ..operation.clone() };
@@ -150,7 +157,13 @@ impl Inner {
             outputs::split(keyset, amount, about.most_items)?
         };
         let outputs = self.make_outputs(keyset, &parts, None).await?;
-        let calling = Calling { call: Call::Swap, inputs, source: Source::Outside, outputs };
+        let calling = Calling {
+            call: Call::Swap,
+            inputs,
+            source: Source::Outside,
+            outputs,
+            since: self.now(),
+        };
         self.prepare(operation, calling).await
     }
 

@@ -129,9 +129,12 @@ impl TicketWallet {
     /// Answers a payment request out of this wallet: the payload (JSON) that its transport, or the
     /// person, carries to who asked. What was sent is in the journal like any other send.
     ///
+    /// Anybody can write such a text, so a ticket that stays with its holder does not answer one:
+    /// its holder shows it at the door ([`Purpose::Present`]).
+    ///
     /// # Errors
-    /// [`CashuError::WrongMint`], [`CashuError::WrongUnit`] when the request wants another, or those
-    /// of [`TicketWallet::send`].
+    /// [`CashuError::WrongMint`], [`CashuError::WrongUnit`] when the request wants another,
+    /// [`CashuError::NotTransferable`], or those of [`TicketWallet::send`].
     ///
     /// # Cancel safety
     /// What was begun is in the journal, and goes on with the next call.
@@ -158,7 +161,7 @@ impl TicketWallet {
             unit: unit.clone(),
             amount,
             give: Give { lock, memo: None },
-            purpose: Purpose::Present,
+            purpose: Purpose::PassOn,
         };
         let sent = self.send(key, new).await?;
         let token = TicketToken::parse(&sent.token)?;

@@ -4,19 +4,23 @@
 use cdk_common::dhke::hash_to_curve;
 use serde::Serialize;
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::keysets::{Keyset, Keysets};
 use super::knowledge::Need;
 use super::outputs::{self, Output};
+use super::unit::MOST_AMOUNT;
 use super::{CashuError, Inner, MintAddress, TicketWallet, Unit};
 use crate::storage::sqlite::tickets::{Change, ProofRow, ProofState};
 
 /// How many outputs are asked for at once.
-const BATCH: u32 = 100;
-/// How many batches in a row the mint must not know before the search ends.
-const GAP: u32 = 3;
+const BATCH: u32 = 250;
+/// How many numbers in a row the mint must not know before the search ends. What a mint refuses
+/// leaves a hole when other numbers were taken meanwhile, and one operation takes up to a thousand.
+const GAP: u32 = 3000;
+/// How many proofs are taken in at once.
+const TAKEN_AT_ONCE: usize = 100;
 /// The most batches of one keyset: a mint that knows everything must not keep us for ever.
-const MOST_BATCHES: u32 = 10_000;
+const MOST_BATCHES: u32 = 4_000;
 
 /// What was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,6 +31,15 @@ pub struct Restored {
     pub proofs: usize,
     /// What was found and is spent.
     pub spent: u64,
+}
+
+/// How far a series of outputs is searched.
+#[derive(Clone, Copy)]
+pub(super) struct Reach {
+    /// To this number in any case.
+    pub(super) least: u32,
+    /// And until so many in a row are unknown to the mint.
+    pub(super) gap: u32,
 }
 
 /// Proofs that the mint has signed.
@@ -53,9 +66,12 @@ impl TicketWallet {
         let keysets = self.0.keysets(mint, need).await?;
         let mut report = Restored::default();
         for keyset in keysets.0.iter().filter(|keyset| keyset.unit == *unit) {
+            // What this store has taken is searched whole, however long the holes in it are.
+            let least = self.0.store.next_number(&keyset.id.to_string()).await?;
+            let reach = Reach { least, gap: GAP };
             let found = self
                 .0
-                .scan(mint, &keysets, keyset, |start, count| {
+                .scan(mint, &keysets, keyset, reach, |start, count| {
                     let amounts = vec![0; count as usize];
                     outputs::from_seed(&self.0.seed, keyset.id, start, &amounts)
                 })
@@ -75,28 +91,29 @@ impl Inner {
         mint: &MintAddress,
         keysets: &Keysets,
         keyset: &Keyset,
+        reach: Reach,
         make: impl Fn(u32, u32) -> Result<Vec<Output>, CashuError>,
     ) -> Result<Found, CashuError> {
         let mut found = Found { proofs: Vec::new(), next: 0 };
-        let mut empty = 0;
+        let most = u32::try_from(self.about(mint).await?.most_items).unwrap_or(u32::MAX);
+        let size = BATCH.min(most);
         for batch in 0..MOST_BATCHES {
-            let Some(start) = batch.checked_mul(BATCH) else { break };
-            let made = make(start, BATCH)?;
-            let signed = self.signed(mint, &made).await?;
-            if signed.is_empty() {
-                empty += 1;
-                if empty == GAP {
-                    break;
-                }
-                continue;
+            let Some(start) = batch.checked_mul(size) else { break };
+            if start >= reach.least.max(found.next.saturating_add(reach.gap)) {
+                break;
             }
-            empty = 0;
+            let made = make(start, size)?;
+            let signed = self.signed(mint, &made).await?;
             for (name, signature) in signed {
                 let place = made
                     .iter()
                     .position(|output| output.blinded().to_bytes() == name)
                     .ok_or(CashuError::BadAnswer { reason: "it restores something else" })?;
-                let output = made[place].of_amount(signature.amount.to_u64());
+                let amount = signature.amount.to_u64();
+                if amount > MOST_AMOUNT {
+                    return Err(CashuError::BadAnswer { reason: "it restores too much" });
+                }
+                let output = made[place].of_amount(amount);
                 let proofs = outputs::unblind(&[output], vec![signature], keysets, false)?;
                 found.proofs.extend(proofs);
                 let number = start.saturating_add(u32::try_from(place).unwrap_or(u32::MAX));
@@ -114,7 +131,7 @@ impl Inner {
         found: Found,
         report: &mut Restored,
     ) -> Result<(), CashuError> {
-        for some in found.proofs.chunks(BATCH as usize) {
+        for some in found.proofs.chunks(TAKEN_AT_ONCE) {
             let names = some
                 .iter()
                 .map(|proof| {

@@ -90,7 +90,8 @@ impl Inner {
             return Err(CashuError::NotTransferable);
         }
         let usable = self.usable(operation).await?;
-        let available = usable.iter().map(|(row, _)| row.amount).sum();
+        let amounts = usable.iter().map(|(row, _)| row.amount);
+        let available = amounts.fold(0, u64::saturating_add);
         if available < operation.amount {
             return Err(CashuError::InsufficientFunds { available });
         }
@@ -199,8 +200,13 @@ impl Inner {
         let kept = outputs::split(keyset, change, about.most_items)?;
         let mut planned = self.make_outputs(keyset, &given, Some(give)).await?;
         planned.extend(self.make_outputs(keyset, &kept, None).await?);
-        let calling =
-            Calling { call: Call::Swap, inputs, source: Source::Wallet, outputs: planned };
+        let calling = Calling {
+            call: Call::Swap,
+            inputs,
+            source: Source::Wallet,
+            outputs: planned,
+            since: self.now(),
+        };
         self.prepare(operation, calling).await
     }
 }

@@ -2,7 +2,7 @@
 
 use cdk_common::Proof;
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::journal::{Call, Calling, Operation, Order, Source};
 use super::knowledge::Need;
 use super::lock::Holder;
@@ -12,6 +12,9 @@ use super::watch::TicketEvent;
 use super::{CashuError, Inner, TicketWallet};
 use crate::storage::StorageError;
 use crate::storage::sqlite::tickets::{Change, Move, ProofRow, ProofState};
+
+/// What stands before the key of the operation that is taken back.
+pub(super) const TAKE_BACK: &str = "take-back:";
 
 impl TicketWallet {
     /// Takes back what the operation with this key gave away: its proofs are swapped for new ones,
@@ -25,7 +28,7 @@ impl TicketWallet {
     /// # Cancel safety
     /// What was begun is in the journal, and goes on with the next call.
     pub async fn take_back(&self, key: &str) -> Result<u64, CashuError> {
-        let own_key = format!("take-back:{key}");
+        let own_key = format!("{TAKE_BACK}{key}");
         let _alone = self.0.alone_with(&own_key).await;
         // Asked for before: it goes on, or says what came of it.
         if let Some(row) = self.0.store.operation(&own_key).await? {
@@ -34,7 +37,7 @@ impl TicketWallet {
         let of = self.0.store.operation(key).await?.ok_or(CashuError::NotFound)?;
         let of = Operation::from_row(&of)?;
         let given = self.0.store.proofs_of(key, ProofState::Given).await?;
-        let amount = given.iter().map(|row| row.amount).sum();
+        let amount = given.iter().map(|row| row.amount).fold(0, u64::saturating_add);
         if amount == 0 {
             return Err(CashuError::Claimed);
         }
@@ -89,7 +92,7 @@ impl Inner {
         let parts = outputs::split(keyset, amount, most)?;
         let outputs = self.make_outputs(keyset, &parts, None).await?;
         let source = Source::Given { by: of };
-        let calling = Calling { call: Call::Swap, inputs, source, outputs };
+        let calling = Calling { call: Call::Swap, inputs, source, outputs, since: self.now() };
         self.prepare(operation, calling).await
     }
 

@@ -8,6 +8,7 @@ use cdk_common::nut02::ShortKeysetId;
 use cdk_common::{Proof, Token};
 
 use super::keysets::Keysets;
+use super::unit::MOST_AMOUNT;
 use super::{CashuError, MintAddress, Unit};
 use crate::storage::sqlite::tickets::Y;
 
@@ -65,7 +66,7 @@ impl TicketToken {
         let mint = token.mint_url().map_err(|_| wrong("it is of several mints or none"))?;
         let unit = token.unit().ok_or(wrong("it has no unit"))?;
         let amount = token.value().map_err(|_| wrong("its sum is not possible"))?.to_u64();
-        if amount == 0 || i64::try_from(amount).is_err() {
+        if amount == 0 || amount > MOST_AMOUNT {
             return Err(wrong("its sum is not possible"));
         }
         Ok(Self {

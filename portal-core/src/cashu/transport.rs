@@ -22,6 +22,9 @@ use crate::relay::{AddressError, AddressPolicy};
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// How long the addresses of a mint are used before its name is asked for again.
 const RESOLVED_FOR: Duration = Duration::from_secs(300);
+/// What cdk's mint answers, with any status, when something went wrong inside it: its database, for
+/// example, while it wrote down what it had done.
+const FAILED_INSIDE: u64 = 50_000;
 /// The most mints whose connections are kept.
 const MOST_MINTS: usize = 256;
 
@@ -49,7 +52,8 @@ pub(super) enum CallError {
     Lost(CashuError),
     /// The mint said no.
     Refused {
-        /// Its code; 0 when it gave none.
+        /// Its code; 0 when it gave none. It may then have been somebody between, and says nothing
+        /// about what became of proofs.
         code: u16,
     },
 }
@@ -67,7 +71,7 @@ impl CallError {
 /// What a code of the protocol means.
 pub(super) const fn refusal(code: u16) -> CashuError {
     match code {
-        10001 => CashuError::WrongSignature { reason: "the mint does not accept the proofs" },
+        10001 => CashuError::InvalidToken { reason: "it is not signed by the mint" },
         11001 => CashuError::Spent,
         11002 | 11004 | 20005 => CashuError::Pending,
         11006 => CashuError::AmountLimits,
@@ -236,7 +240,12 @@ fn read<R: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<R, CallE
     }
     let code = serde_json::from_slice::<serde_json::Value>(body)
         .ok()
-        .and_then(|value| value.get("code")?.as_u64())
+        .and_then(|value| value.get("code")?.as_u64());
+    if code == Some(FAILED_INSIDE) {
+        let error = CashuError::BadAnswer { reason: "it has failed inside" };
+        return Err(CallError::Lost(error));
+    }
+    let code = code
         .and_then(|code| u16::try_from(code).ok())
         .filter(|code| (10_000..40_000).contains(code));
     match (status, code) {
@@ -271,8 +280,9 @@ mod tests {
         assert!(matches!(answered(500, spent), Err(CallError::Refused { code: 11001 })));
         assert!(matches!(answered(422, "amount"), Err(CallError::Refused { code: 0 })));
         assert!(matches!(answered(401, "no"), Err(CallError::Refused { code: 30001 })));
+        let inside = r#"{"code":50000,"detail":"database error"}"#;
         for (status, body) in
-            [(502, "<html>"), (429, "slow"), (500, r#"{"code":50000}"#), (302, "")]
+            [(502, "<html>"), (429, "slow"), (500, inside), (400, inside), (302, "")]
         {
             assert!(matches!(answered(status, body), Err(CallError::Lost(_))), "{status}");
         }
@@ -282,6 +292,7 @@ mod tests {
 
     #[test]
     fn codes_of_the_protocol_have_meanings() {
+        assert!(matches!(refusal(10001), CashuError::InvalidToken { .. }));
         assert!(matches!(refusal(11001), CashuError::Spent));
         assert!(matches!(refusal(11002), CashuError::Pending));
         assert!(matches!(refusal(11006), CashuError::AmountLimits));

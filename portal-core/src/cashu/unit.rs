@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::CashuError;
 
+/// The most of a unit that is handled at once: every program that hears of it can count so far, and
+/// sums of it stay countable. A mint could sign any number.
+pub(super) const MOST_AMOUNT: u64 = 1 << 53;
 /// The longest name.
 const MOST: usize = 64;
 

@@ -4,10 +4,12 @@
 //! spending means *claimed*. A ticket that is locked to its holder is not swapped: its spending
 //! means *used*. Which of the two it is, the event says.
 
+use std::collections::HashSet;
+
 use cdk_common::Proof;
 use serde::{Deserialize, Serialize};
 
-use super::engine::MintState;
+use super::evidence::MintState;
 use super::lock::is_locked;
 use super::{CashuError, MintAddress, TicketWallet, Unit};
 use crate::primitives::Timestamp;
@@ -61,7 +63,7 @@ impl TicketEvent {
 
 impl TicketWallet {
     /// Asks the mints about everything that was given away; returns how many proofs were found
-    /// spent. A mint that does not answer is passed over.
+    /// spent. A mint that does not answer is asked once, and then passed over.
     ///
     /// # Errors
     /// When the store fails.
@@ -71,6 +73,7 @@ impl TicketWallet {
     pub async fn watch(&self) -> Result<usize, CashuError> {
         let mut after = None;
         let mut found = 0;
+        let mut silent = HashSet::new();
         loop {
             let given = self.0.store.given(after, AT_ONCE).await?;
             let Some(last) = given.last() else { return Ok(found) };
@@ -80,12 +83,18 @@ impl TicketWallet {
             mints.dedup();
             for mint in mints {
                 let Ok(mint) = mint.parse::<MintAddress>() else { continue };
+                if silent.contains(&mint) {
+                    continue;
+                }
                 let of_mint: Vec<_> =
                     given.iter().filter(|row| row.mint == mint.as_str()).collect();
                 match self.0.note_spent(&mint, &of_mint).await {
                     Ok(count) => found += count,
                     Err(CashuError::Storage(error)) => return Err(error.into()),
-                    Err(error) => tracing::debug!(%error, "a mint does not say what is spent"),
+                    Err(error) => {
+                        tracing::debug!(%error, "a mint does not say what is spent");
+                        silent.insert(mint);
+                    }
                 }
             }
         }

@@ -41,7 +41,8 @@ impl Tickets<'_> {
     ///
     /// # Errors
     /// [`Error::WrongReply`] when it is no gift; the wallet's error when the token is worth nothing
-    /// (the request is handled then), or cannot be saved (it is given again).
+    /// (the request is handled then), or cannot be saved, or too many gifts wait for their mints
+    /// (it is given again).
     ///
     /// # Cancel safety
     /// Safe to drop and to call again.
@@ -51,7 +52,10 @@ impl Tickets<'_> {
         let key = format!("gift:{}", hex::encode(Sha256::digest(gift.token.as_bytes())));
         match self.wallet.accept(&key, &gift.token).await {
             Ok(()) => self.client.requests().handled(request.id).await?,
-            Err(CashuError::Storage(error)) => return Err(error.into()),
+            // It stays with the requests, and is given again.
+            Err(error @ (CashuError::Storage(_) | CashuError::TooMany { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 // It is no token, and will not become one.
                 self.client.requests().handled(request.id).await?;

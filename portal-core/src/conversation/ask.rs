@@ -25,7 +25,7 @@ use crate::protocol::envelope::{Opened, Refusal};
 use crate::protocol::invoice::{InvoiceRequest, InvoiceResponse};
 use crate::protocol::subkey::{SubkeyPermission, SubkeyProof};
 use crate::protocol::subscription::{RecurringPaymentResponse, RecurringStatus};
-use crate::protocol::ticket::CashuResponse;
+use crate::protocol::ticket::{CashuRequest, CashuResponse, CashuStatus};
 use crate::protocol::{Currency, kinds};
 
 /// An invoice must be payable for this long, or until the end of the request.
@@ -115,6 +115,19 @@ impl Question {
             }
         }
     }
+}
+
+/// Compares a token with what was asked for. Reading tokens takes a Cashu library, which nothing in
+/// this row knows: whoever drives the engine brings it.
+pub type TokenCheck = fn(&CashuRequest, &str) -> Result<(), Mismatch>;
+
+/// In what an answer differs from what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The kind of difference.
+    pub code: ErrorCode,
+    /// For people.
+    pub reason: &'static str,
 }
 
 /// The answer came.
@@ -238,7 +251,8 @@ impl Ask {
         Ok(Answered::with(event))
     }
 
-    /// An answer to a request for a ticket came.
+    /// An answer to a request for a ticket came. A token that is not what was asked for ends the
+    /// stream with an error, as an invoice does.
     ///
     /// # Errors
     /// Why it does not answer this.
@@ -246,13 +260,34 @@ impl Ask {
         &self,
         opened: &Opened,
         answer: CashuResponse,
+        check: Option<TokenCheck>,
         now: Timestamp,
     ) -> Result<Answered, Refusal> {
         let Question::Cashu { request_id } = &self.question else {
             return Err(Refusal::Unexpected);
         };
         self.check_answer(opened, request_id, &answer.request.inner.request_id, now)?;
-        Ok(Answered::with(PortalEvent::CashuResponse { status: answer.status }))
+        let checked = match (&answer.status, check) {
+            (CashuStatus::Success { token }, Some(check)) => {
+                // What we asked, not what the answer says we did.
+                let asked = serde_json::from_str::<CashuRequest>(&self.message)
+                    .map_err(|_| Refusal::Unexpected)?;
+                check(&asked, token)
+            }
+            (
+                CashuStatus::Success { .. }
+                | CashuStatus::InsufficientFunds
+                | CashuStatus::Rejected { .. },
+                _,
+            ) => Ok(()),
+        };
+        let event = match checked {
+            Ok(()) => PortalEvent::CashuResponse { status: answer.status },
+            Err(Mismatch { code, reason }) => {
+                PortalEvent::Error { code, reason: reason.to_owned() }
+            }
+        };
+        Ok(Answered::with(event))
     }
 
     /// A key says that it belongs to the peer. The recipients that must get the request now.

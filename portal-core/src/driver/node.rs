@@ -107,6 +107,8 @@ impl Node {
         let peers = Arc::new(Mutex::new(Recent::new(PEERS)));
 
         let mut engine = Engine::new(role, limits);
+        #[cfg(feature = "cashu")]
+        engine.check_tokens(crate::cashu::check_answer);
         let restored = restore(&mut engine, &*store).await?;
 
         let ear = Arc::new(Inbox {

@@ -9,6 +9,7 @@ pub mod memory;
 #[cfg(feature = "testing")]
 pub mod suite;
 pub mod text;
+pub mod words;
 
 use std::sync::Arc;
 

@@ -41,10 +41,12 @@ pub struct NewCashuRequest {
 
 impl Tickets<'_> {
     /// Asks a person for a token. The stream ends with
-    /// [`CashuResponse`](crate::event::PortalEvent::CashuResponse).
+    /// [`CashuResponse`](crate::event::PortalEvent::CashuResponse). A token of another mint, unit or
+    /// amount than was asked for ends it with an error (`wrong_ticket`): it stays its sender's.
+    /// Builds without the feature `cashu` cannot read tokens, and pass on what comes.
     ///
     /// # Errors
-    /// When the amount is zero, the mint or unit is empty, or nothing can be saved.
+    /// When the amount is zero, the mint or unit is none, or nothing can be saved.
     ///
     /// # Cancel safety
     /// The request may be sent also when the future is dropped.
@@ -60,6 +62,12 @@ impl Tickets<'_> {
         }
         bounded(&new.mint_url, "the mint's address", 2048)?;
         bounded(&new.unit, "the unit", 256)?;
+        #[cfg(feature = "cashu")]
+        {
+            // What is no mint or no unit nobody could answer.
+            new.mint_url.parse::<crate::cashu::MintAddress>()?;
+            new.unit.parse::<crate::cashu::Unit>()?;
+        }
         call.open(node, || async {
             let peer = recipient.peer(node).await?;
             let request_id = RequestId::from(node.env().uuid());

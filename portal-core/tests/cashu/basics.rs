@@ -85,12 +85,18 @@ async fn an_unclaimed_gift_is_delivered_again_or_taken_back() {
     assert_eq!(shop.take_back("order").await.expect("takes back"), 2);
     assert_eq!(shop.take_back("order").await.expect("the same"), 2);
     assert_eq!(holds(&shop, "vip").await, (2, 0, 0));
+    assert_eq!(
+        shop.giver_of(&token).await.expect("reads").as_deref(),
+        Some("order"),
+        "whoever did not hear what came of it can ask again with the token"
+    );
     let late = phone.receive("gift", &token).await;
     assert!(matches!(late, Err(CashuError::Spent)), "{late:?}");
 
     let sent = shop.send("again", new_send(&mint, "vip", 2)).await.expect("sends");
     phone.receive("gift-2", &sent.token).await.expect("receives");
     assert!(matches!(shop.take_back("again").await, Err(CashuError::Claimed)));
+    assert_eq!(shop.giver_of(&sent.token).await.expect("reads").as_deref(), Some("again"));
     assert!(matches!(shop.take_back("nothing").await, Err(CashuError::NotFound)));
     assert!(shop.unclaimed().await.expect("reads").is_empty());
 }

@@ -90,6 +90,29 @@ async fn a_mint_that_is_busy_makes_it_pending_and_not_bad() {
 }
 
 #[tokio::test]
+async fn a_ticket_that_is_being_burned_is_pending_and_not_unreachable() {
+    let Scene { mint, shop, phone, .. } = scene().await;
+    shop.prepare_gate(&event(&mint, OfflineRule::Nothing)).await.expect("prepared");
+    let gate = shop.gate(event(&mint, OfflineRule::Nothing));
+    // The mint burns it, and its answer is lost, late, or not an answer.
+    let nonsense = Fault::AnswerFor(502, "<html>".into());
+    for (number, fault) in [Fault::LoseAnswer, Fault::Hang, nonsense].into_iter().enumerate() {
+        let ticket = show(&phone, &mint, &format!("t{number}"), None).await;
+        mint.faults().once("/v1/melt/portal", fault.clone());
+        assert_eq!(gate.check(&ticket).await.expect("looks"), Verdict::Pending, "{fault:?}");
+        if number == 0 {
+            shop.recover().await.expect("goes on");
+        }
+        assert_eq!(gate.check(&ticket).await.expect("looks"), VALID, "{fault:?}");
+        assert_eq!(gate.check(&ticket).await.expect("looks"), Verdict::Used, "{fault:?}");
+    }
+    let ticket = show(&phone, &mint, "never", None).await;
+    mint.faults().once("/v1/melt/quote", Fault::Hang);
+    let verdict = gate.check(&ticket).await.expect("looks");
+    assert_eq!(verdict, Verdict::Unreachable, "the mint has not seen it");
+}
+
+#[tokio::test]
 async fn without_the_mint_the_rule_decides() {
     let Scene { mint, shop, phone, .. } = scene().await;
     shop.prepare_gate(&event(&mint, OfflineRule::Nothing)).await.expect("prepared");
@@ -213,4 +236,77 @@ async fn one_ticket_shown_forty_times_at_once_goes_in_once() {
     assert_eq!(valid, 1, "{looks:?}");
     let others = looks.iter().filter(|verdict| matches!(verdict, Verdict::Used)).count();
     assert_eq!(others, 39, "{looks:?}");
+}
+
+#[tokio::test]
+async fn another_spelling_of_a_ticket_is_the_same_ticket() {
+    let Scene { mint, shop, phone, .. } = scene().await;
+    shop.prepare_gate(&event(&mint, OfflineRule::Nothing)).await.expect("prepared");
+    let ticket = show(&phone, &mint, "a", None).await;
+    let strict = shop.gate(event(&mint, OfflineRule::Nothing));
+    mint.faults().once("/v1/melt/portal", Fault::Hang);
+    assert_eq!(strict.check(&ticket).await.expect("looks"), Verdict::Pending);
+    let spelled = format!(" cashu:{ticket}\n");
+    assert_eq!(shop.gate(strict_event(&mint)).check(&spelled).await.expect("looks"), VALID);
+
+    // Let in offline as it was scanned, burned later as it is kept.
+    let ticket = show(&phone, &mint, "b", None).await;
+    mint.faults().always("/v1/melt/portal", Fault::Hang);
+    let gate = shop.gate(event(&mint, OfflineRule::Anything));
+    let verdict = gate.check(&format!("cashu:{ticket}")).await.expect("looks");
+    assert_eq!(verdict, VALID_OFFLINE);
+    mint.faults().clear();
+    let report = shop.settle().await.expect("asks");
+    assert_eq!(report, GateReport { burned: 1, refused: 0, waiting: 0 });
+    assert_eq!(mint.outstanding("vip").await.expect("says"), 8);
+}
+
+fn strict_event(mint: &StockMint) -> Event {
+    event(mint, OfflineRule::Nothing)
+}
+
+#[tokio::test]
+async fn a_forged_ticket_is_refused_and_does_not_send_the_gate_offline() {
+    let Scene { mint, shop, phone, .. } = scene().await;
+    shop.prepare_gate(&event(&mint, OfflineRule::Anything)).await.expect("prepared");
+    let elsewhere = Owner::new(3, &[&mint]).open().await;
+    let used = show(&phone, &mint, "used", None).await;
+    let other_gate = elsewhere.gate(event(&mint, OfflineRule::Nothing));
+    assert_eq!(other_gate.check(&used).await.expect("looks"), VALID);
+
+    let (one, two) = (show(&phone, &mint, "1", None).await, show(&phone, &mint, "2", None).await);
+    let forged = crate::hostile::with_signature_of(&one, &two);
+    let gate = shop.gate(event(&mint, OfflineRule::Anything));
+    let verdict = gate.check(&forged).await.expect("looks");
+    assert_eq!(verdict, Verdict::Refused(Refusal::Forged));
+    assert_eq!(gate.check(&used).await.expect("looks"), Verdict::Used, "the mint is still asked");
+    assert_eq!(gate.check(&one).await.expect("looks"), VALID, "the real one goes in");
+}
+
+#[tokio::test]
+async fn a_gate_whose_token_is_refused_does_not_call_tickets_bad() {
+    let Scene { mint, shop, phone, .. } = scene().await;
+    shop.prepare_gate(&event(&mint, OfflineRule::Nothing)).await.expect("prepared");
+    let ticket = show(&phone, &mint, "a", None).await;
+    let gate = shop.gate(event(&mint, OfflineRule::Nothing));
+    let no = r#"{"code":30002,"detail":"the token is not valid"}"#.to_owned();
+    mint.faults().once("/v1/melt/quote/portal", Fault::Answer(401, no));
+    assert_eq!(gate.check(&ticket).await.expect("looks"), Verdict::Unreachable);
+    assert_eq!(gate.check(&ticket).await.expect("looks"), VALID);
+}
+
+#[tokio::test]
+async fn a_ticket_with_another_way_out_is_not_good_offline() {
+    let Scene { mint, shop, phone, .. } = scene().await;
+    shop.prepare_gate(&event(&mint, OfflineRule::Nothing)).await.expect("prepared");
+    let either = crate::interop::locked_to_either(&mint, &[shop.key(), phone.key()]).await;
+    for rule in [OfflineRule::LockedToUs, OfflineRule::Signed] {
+        let verdict = shop.gate(event(&mint, rule)).check_offline(&either).await.expect("looks");
+        assert_eq!(verdict, Verdict::Unreachable, "{rule:?}");
+    }
+    // Nor is it kept as it is: the other one could take it back.
+    phone.receive("either", &either).await.expect("receives");
+    assert!(mint.faults().asked("/v1/swap") > 0, "it was swapped");
+    let late = shop.receive("late", &either).await;
+    assert!(matches!(late, Err(portal_core::cashu::CashuError::Spent)), "{late:?}");
 }

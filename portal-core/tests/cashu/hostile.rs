@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use cdk_common::mint_url::MintUrl;
 use cdk_common::nuts::nut00::token::TokenV4;
-use portal_core::cashu::{CashuError, Expected, MintAddress, Outcome, Patience, TicketToken};
-use portal_testkit::mint::{Fault, StockMint, StockMintOptions};
+use portal_core::cashu::{
+    CashuError, Expected, MintAddress, Outcome, Patience, TicketEvent, TicketToken,
+};
+use portal_core::env::{Env, mock};
+use portal_testkit::mint::{Fault, StockMint, StockMintOptions, StockUnit};
 use serde_json::{Value, json};
 
 use crate::harness::{Owner, address, given, holds, mint, new_mint, new_send, unit};
@@ -35,6 +38,13 @@ pub fn without_proofs_of_signature(token: &str) -> String {
     for proof in &mut token.token[0].proofs {
         proof.dleq = None;
     }
+    token.to_string()
+}
+
+/// The proofs of one token with the signatures of another, without proofs of them.
+pub fn with_signature_of(token: &str, other: &str) -> String {
+    let mut token = v4(&without_proofs_of_signature(token));
+    token.token[0].proofs[0].c = v4(other).token[0].proofs[0].c;
     token.to_string()
 }
 
@@ -409,4 +419,171 @@ async fn answers_without_end_are_not_read() {
     mint.faults().always("/v1/keysets", Fault::Answer(301, String::new()));
     let redirected = wallet.mint("m", given(&mint, "vip", 1, None)).await;
     assert!(matches!(redirected, Err(CashuError::Unreachable)), "{redirected:?}");
+}
+
+#[tokio::test]
+async fn a_gift_of_a_mint_that_cannot_be_found_waits() {
+    let mint = mint().await;
+    let merchant = Owner::new(1, &[&mint]).open().await;
+    let minted = merchant.mint("m", given(&mint, "vip", 1, None)).await.expect("mints");
+    let gift = renamed(&minted.token.expect("a token"), "https://nobody.invalid");
+    let phone = Owner::new(2, &[]).open().await;
+    phone.accept("gift", &gift).await.expect("written down");
+    let refused = phone.receive("gift", &gift).await;
+    assert!(matches!(refused, Err(CashuError::Unreachable)), "{refused:?}");
+    assert_eq!(refused.expect_err("not yet").outcome(), Outcome::Unknown);
+    assert_eq!(phone.open_operations().await.expect("reads").len(), 1, "it is not given up");
+    let report = phone.recover().await.expect("looks");
+    assert_eq!((report.done, report.failed, report.waiting), (0, 0, 1));
+    assert_eq!(phone.open_operations().await.expect("reads").len(), 1);
+}
+
+#[tokio::test]
+async fn a_gift_of_a_forbidden_mint_waits_for_its_owners_word() {
+    let mint = mint().await;
+    let merchant = Owner::new(1, &[&mint]).open().await;
+    let minted = merchant.mint("m", given(&mint, "vip", 2, None)).await.expect("mints");
+    let gift = minted.token.expect("a token");
+    let phone = Owner::new(2, &[]).open().await;
+    let refused = phone.receive("gift", &gift).await;
+    assert!(matches!(refused, Err(CashuError::ForbiddenMint(_))), "{refused:?}");
+    let report = phone.recover().await.expect("looks");
+    assert_eq!((report.done, report.failed, report.waiting), (0, 0, 1), "still in the journal");
+    phone.trust(&address(&mint));
+    assert_eq!(phone.recover().await.expect("looks").done, 1);
+    assert_eq!(holds(&phone, "vip").await, (2, 0, 0));
+}
+
+#[tokio::test]
+async fn a_no_without_a_reason_does_not_cost_what_was_received() {
+    let mint = mint().await;
+    let merchant = Owner::new(1, &[&mint]).open().await;
+    for (number, (status, body)) in
+        [(403, "<html>"), (404, ""), (422, "a word"), (401, r#"{"code":30001,"detail":"no"}"#)]
+            .into_iter()
+            .enumerate()
+    {
+        let key = format!("g{number}");
+        let minted = merchant.mint(&key, given(&mint, "vip", 1, None)).await.expect("mints");
+        let gift = minted.token.expect("a token");
+        let phone = Owner::new(2, &[&mint]).open().await;
+        mint.faults().once("/v1/swap", Fault::Answer(status, body.to_owned()));
+        assert!(phone.receive("gift", &gift).await.is_err(), "{status}");
+        assert_eq!(phone.recover().await.expect("goes on").done, 1, "{status}");
+        assert_eq!(holds(&phone, "vip").await, (1, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_quote_that_may_be_paid_is_not_forgotten_for_a_no() {
+    let mint = mint().await;
+    let wallet = Owner::new(1, &[&mint]).open().await;
+    let disabled = r#"{"code":20003,"detail":"minting is disabled"}"#;
+    for (number, (status, body)) in
+        [(422, "what?"), (404, "<html>"), (400, disabled)].into_iter().enumerate()
+    {
+        let key = format!("m{number}");
+        let before = mint.faults().asked("/v1/mint/quote/");
+        mint.faults().once("/v1/mint/portal", Fault::Answer(status, body.to_owned()));
+        let refused = wallet.mint(&key, new_mint(&mint, "vip", 1)).await;
+        assert!(refused.is_err(), "{status}");
+        assert_eq!(wallet.open_operations().await.expect("reads").len(), 1, "{status}");
+        wallet.mint(&key, new_mint(&mint, "vip", 1)).await.expect("the same quote");
+        assert_eq!(mint.faults().asked("/v1/mint/quote/"), before + 1, "no second quote");
+    }
+    // What is certain to be worth nothing is forgotten.
+    let issued = r#"{"code":20002,"detail":"tokens are issued"}"#.to_owned();
+    mint.faults().once("/v1/mint/portal", Fault::Answer(400, issued));
+    let refused = wallet.mint("over", new_mint(&mint, "vip", 1)).await;
+    assert!(matches!(refused, Err(CashuError::Refused { code: 20002 })), "{refused:?}");
+    assert!(wallet.open_operations().await.expect("reads").is_empty());
+    wallet.mint("over", new_mint(&mint, "vip", 1)).await.expect("with another quote");
+    assert_eq!(mint.outstanding("vip").await.expect("says"), 4);
+}
+
+#[tokio::test]
+async fn a_quote_that_nobody_pays_is_given_up_long_after_its_end() {
+    let mint = mint().await;
+    mint.pay(false);
+    let (env, clock) = mock::env(Env::system().now(), 7);
+    let wallet = Owner::new(1, &[&mint]).open_with(env).await;
+    let unpaid = wallet.mint("m", new_mint(&mint, "sat", 8)).await;
+    assert!(matches!(unpaid, Err(CashuError::Unpaid { .. })), "{unpaid:?}");
+    let open = wallet.open_operations().await.expect("reads");
+    assert!(open[0].unpaid.as_deref().is_some_and(|it| it.starts_with("pay ")), "what to pay");
+    assert_eq!(wallet.recover().await.expect("looks").waiting, 1);
+    clock.advance(Duration::from_secs(40 * 24 * 3600));
+    let report = wallet.recover().await.expect("looks");
+    assert_eq!((report.failed, report.waiting), (1, 0));
+    assert!(wallet.open_operations().await.expect("reads").is_empty());
+}
+
+#[tokio::test]
+async fn a_fee_that_has_changed_is_noticed() {
+    let units = vec![StockUnit::fungible("sat").with_fee(1000)];
+    let options = StockMintOptions { units, newer_keysets: false, ..StockMintOptions::default() };
+    let mint = StockMint::start(options).await.expect("a mint");
+    let wallet = Owner::new(1, &[&mint]).open().await;
+    mint.faults().once(
+        "/v1/keysets",
+        Fault::rewrite(|mut answer| {
+            for set in answer["keysets"].as_array_mut().expect("keysets") {
+                set["input_fee_ppk"] = json!(0);
+            }
+            answer
+        }),
+    );
+    wallet.mint("m", new_mint(&mint, "sat", 64)).await.expect("mints");
+    wallet.send("s", new_send(&mint, "sat", 10)).await.expect("the fee is asked for again");
+    assert_eq!(holds(&wallet, "sat").await, (53, 0, 10));
+    assert_eq!(mint.outstanding("sat").await.expect("says"), 63);
+}
+
+#[tokio::test]
+async fn what_was_claimed_while_it_was_taken_back_is_told() {
+    let mint = mint().await;
+    let shop = Owner::new(1, &[&mint]).open().await;
+    let phone = Owner::new(2, &[&mint]).open().await;
+    let minted = shop.mint("order", given(&mint, "vip", 1, None)).await.expect("mints");
+    phone.receive("gift", &minted.token.expect("a token")).await.expect("receives");
+    // As if it were claimed only after the question.
+    mint.faults().once(
+        "/v1/checkstate",
+        Fault::rewrite(|mut answer| {
+            answer["states"][0]["state"] = json!("UNSPENT");
+            answer
+        }),
+    );
+    let late = shop.take_back("order").await;
+    assert!(matches!(late, Err(CashuError::Claimed)), "{late:?}");
+    assert!(shop.unclaimed().await.expect("reads").is_empty());
+    let events = shop.events(0, 10).await.expect("reads");
+    assert!(
+        matches!(&events[..], [(_, _, TicketEvent::Spent { key, .. })] if key == "order"),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
+async fn mints_that_are_away_do_not_hold_up_the_others() {
+    let (here, away) = (mint().await, mint().await);
+    let merchant = Owner::new(1, &[&here, &away]).open().await;
+    let mut owner = Owner::new(2, &[&here, &away]);
+    owner.patience =
+        Patience { connect: Duration::from_millis(200), answer: Duration::from_millis(200) };
+    let phone = owner.open().await;
+    for number in 0..10 {
+        let key = format!("away{number}");
+        let gift = merchant.mint(&key, given(&away, "vip", 1, None)).await.expect("mints");
+        phone.accept(&key, &gift.token.expect("a token")).await.expect("written down");
+    }
+    let gift = merchant.mint("here", given(&here, "vip", 1, None)).await.expect("mints");
+    phone.accept("here", &gift.token.expect("a token")).await.expect("written down");
+    away.faults().always("/", Fault::Hang);
+    let before = away.faults().asked("/");
+    let report = phone.recover().await.expect("looks");
+    assert_eq!((report.done, report.failed, report.waiting), (1, 0, 10));
+    assert_eq!(away.faults().asked("/") - before, 3, "who is silent is soon left alone");
+    away.faults().clear();
+    assert_eq!(phone.recover().await.expect("looks").done, 10);
 }

@@ -143,3 +143,23 @@ async fn post(url: &str, body: serde_json::Value) -> serde_json::Value {
     let body = answer.split_once("\r\n\r\n").expect("a body").1;
     serde_json::from_str(body).unwrap_or_else(|_| panic!("{body}"))
 }
+
+/// A ticket that either of two people can spend, made by another wallet.
+pub async fn locked_to_either(mint: &StockMint, keys: &[nostr::PublicKey; 2]) -> String {
+    let point = |key: &nostr::PublicKey| {
+        cdk_common::PublicKey::from_hex(format!("02{}", key.to_hex())).expect("a point")
+    };
+    let conditions = cdk_common::Conditions {
+        pubkeys: Some(vec![point(&keys[1])]),
+        ..cdk_common::Conditions::default()
+    };
+    let lock = cdk_common::SpendingConditions::new_p2pk(point(&keys[0]), Some(conditions));
+    let wallet = peer(mint, "vip", [88; 64]).await;
+    let funds = Owner::new(8, &[mint]).open().await;
+    let minted = funds.mint("m", given(mint, "vip", 1, None)).await.expect("mints");
+    let token = minted.token.expect("a token");
+    wallet.receive(&token, ReceiveOptions::default()).await.expect("they receive");
+    let options = SendOptions { conditions: Some(lock), ..SendOptions::default() };
+    let prepared = wallet.prepare_send(Amount::from(1), options).await.expect("they prepare");
+    prepared.confirm(None).await.expect("they send").to_string()
+}

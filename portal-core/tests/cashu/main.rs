@@ -8,5 +8,8 @@ mod interop;
 mod listening;
 mod lost_answers;
 mod messages;
+mod refusals;
+mod seed;
+mod strangers;
 mod tickets;
 mod vectors;

@@ -7,6 +7,7 @@ use portal_core::client::{Answered, Client, IncomingRequest};
 use portal_core::env::Env;
 use portal_core::event::PortalEvent;
 use portal_core::identity::LocalKey;
+use portal_core::primitives::ErrorCode;
 use portal_core::protocol::ticket::CashuStatus;
 use portal_core::relay::RelayAddress;
 use portal_core::service::{Call, NewCashuRequest, Recipient, Service};
@@ -151,4 +152,57 @@ async fn a_request_is_answered_within_what_the_person_allowed() {
     tickets.decline(&request, Some("no".into())).await.expect("answers");
     assert_eq!(answer(stream).await, CashuStatus::Rejected { reason: Some("no".into()) });
     assert!(scene.client.requests().all().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_that_was_not_asked_for_is_no_success() {
+    let scene = scene().await;
+    let other = crate::harness::mint().await;
+    let ticket = async |from: &StockMint, name: &str, amount| {
+        let owner = Owner::new(3, &[from]);
+        let minted = owner.open().await.mint("m", given(from, name, amount, None)).await;
+        minted.expect("mints").token.expect("a token")
+    };
+    let right = ticket(&scene.mint, "vip", 1).await;
+    let loud = crate::hostile::renamed(&right, &format!("{}/", scene.mint.url().to_uppercase()));
+    let cases = [
+        (ticket(&other, "vip", 1).await, Some((ErrorCode::WrongTicket, "another mint"))),
+        (ticket(&scene.mint, "sat", 1).await, Some((ErrorCode::WrongTicket, "another unit"))),
+        (ticket(&scene.mint, "vip", 2).await, Some((ErrorCode::WrongTicket, "another amount"))),
+        ("cashuBnonsense".to_owned(), Some((ErrorCode::InvalidToken, "not a Cashu token"))),
+        (loud, None),
+        (right, None),
+    ];
+    for (token, wrong) in cases {
+        let person = Recipient::new(scene.client.main_key());
+        let new = NewCashuRequest { mint_url: scene.mint.url(), unit: "vip".to_owned(), amount: 1 };
+        let asked = scene.service.tickets().request(person, new, Call::default()).await;
+        let stream = asked.expect("asked").stream;
+        let request = next(&scene.client).await;
+        let status = CashuStatus::Success { token };
+        scene.client.replies().ticket(&request, status).await.expect("replies");
+        scene.client.requests().handled(request.id).await.expect("handled");
+        let waiting = scene.service.streams();
+        let event = tokio::time::timeout(PATIENCE, waiting.wait(stream)).await.expect("in time");
+        match (event, wrong) {
+            (Ok(PortalEvent::CashuResponse { status: CashuStatus::Success { .. } }), None) => {}
+            (Err(portal_core::Error::Ended { code, reason }), Some((expected, text))) => {
+                assert_eq!(code, expected);
+                assert!(reason.contains(text), "{reason}");
+            }
+            (event, wrong) => panic!("{event:?} instead of {wrong:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_mint_or_no_unit_cannot_be_asked_for() {
+    let scene = scene().await;
+    for (mint_url, unit) in [("mint.example.com", "vip"), ("https://mint.example.com", "a\nb")] {
+        let person = Recipient::new(scene.client.main_key());
+        let new =
+            NewCashuRequest { mint_url: mint_url.to_owned(), unit: unit.to_owned(), amount: 1 };
+        let refused = scene.service.tickets().request(person, new, Call::default()).await;
+        assert!(matches!(refused, Err(portal_core::Error::Cashu(_))), "{mint_url} {unit}");
+    }
 }

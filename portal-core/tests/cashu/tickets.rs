@@ -154,6 +154,66 @@ async fn a_box_office_asks_by_a_text_and_any_wallet_answers() {
 }
 
 #[tokio::test]
+async fn a_ticket_that_stays_with_its_holder_is_not_passed_on_before_anybody_looked_at_it() {
+    let info =
+        serde_json::json!({"title": "Season", "show_individually": true, "transferable": false});
+    let units = vec![StockUnit::tickets("season").with_info(info)];
+    let mint = StockMint::start(StockMintOptions { units, ..StockMintOptions::default() })
+        .await
+        .expect("a mint");
+    let shop = Owner::new(1, &[&mint]).open().await;
+    for lost in [false, true] {
+        let (owner, key) = person(2, &[&mint]);
+        let phone = owner.open().await;
+        let lock = Lock { to: key, until: None };
+        let order = format!("order-{lost}");
+        let minted = shop.mint(&order, given(&mint, "season", 1, Some(lock))).await;
+        if lost {
+            mint.faults().once("/v1/unit/season", Fault::LoseAnswer);
+        }
+        let token = minted.expect("mints").token.expect("a token");
+        phone.receive("r", &token).await.expect("kept as it is");
+        let passed = phone.send("p", new_send(&mint, "season", 1)).await;
+        assert!(matches!(passed, Err(CashuError::NotTransferable)), "{passed:?}");
+        // Anybody can write a request.
+        let request = NewTicketRequest {
+            id: "door".into(),
+            mint: address(&mint),
+            unit: unit("season"),
+            amount: 1,
+            description: None,
+            lock_to: None,
+        };
+        let read = TicketRequest::parse(&request.to_text().expect("a text")).expect("reads");
+        let answered = phone.pay_request("q", &read, &address(&mint), &unit("season"), 1).await;
+        assert!(matches!(answered, Err(CashuError::NotTransferable)), "{answered:?}");
+        let shown = NewSend { purpose: Purpose::Present, ..new_send(&mint, "season", 1) };
+        phone.send("d", shown).await.expect("to the door it goes");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_known_to_be_transferable_waits_for_its_mint() {
+    let mint = mint().await;
+    let (owner, key) = person(2, &[&mint]);
+    let phone = owner.open().await;
+    let shop = Owner::new(1, &[&mint]).open().await;
+    let lock = Lock { to: key, until: None };
+    let minted = shop.mint("m", given(&mint, "vip", 1, Some(lock))).await.expect("mints");
+    mint.faults().always("/v1/unit/", Fault::LoseAnswer);
+    phone.receive("r", &minted.token.expect("a token")).await.expect("kept as it is");
+    let unknown = phone.send("p", new_send(&mint, "vip", 1)).await;
+    assert!(matches!(unknown, Err(CashuError::Unreachable)), "{unknown:?}");
+    mint.faults().clear();
+    // A mint that says nothing of its units forbids nothing.
+    mint.faults().always("/v1/unit/", Fault::Answer(404, String::new()));
+    phone.send("p", new_send(&mint, "vip", 1)).await.expect("passed on");
+    let asked = mint.faults().asked("/v1/unit/");
+    assert!(phone.unit_info(&address(&mint), &unit("vip")).await.expect("reads").is_none());
+    assert_eq!(mint.faults().asked("/v1/unit/"), asked, "it was asked a moment ago");
+}
+
+#[tokio::test]
 async fn a_token_is_read_from_an_animated_code_with_gaps() {
     let mint = mint().await;
     let wallet = Owner::new(1, &[&mint]).open().await;
@@ -213,6 +273,16 @@ async fn a_service_takes_what_the_person_allowed_and_no_more() {
     let poor = ask("c", 9).await;
     assert!(matches!(poor, Err(CashuError::InsufficientFunds { available: 2 })), "{poor:?}");
     assert_eq!(phone.allowances().await.expect("reads")[0].left, 10, "what failed costs nothing");
+    // The person tries by hand, and it fails; then the service asks again.
+    let by_hand = portal_core::cashu::NewSend {
+        purpose: portal_core::cashu::Purpose::Present,
+        ..new_send(&mint, "vip", 9)
+    };
+    assert!(phone.send("by-hand", by_hand).await.is_err());
+    let poor = ask("by-hand", 9).await;
+    assert!(matches!(poor, Err(CashuError::InsufficientFunds { available: 2 })), "{poor:?}");
+    let left = phone.allowances().await.expect("reads")[0].left;
+    assert_eq!(left, 10, "what was not taken is not given back");
     phone.disallow(&service, &address(&mint), &unit("vip")).await.expect("gone");
     assert!(matches!(ask("d", 1).await, Err(CashuError::NotAllowed)));
 }

@@ -121,21 +121,26 @@ async fn an_invoice_is_asked_for_checked_and_paid_out_once() {
     }
 }
 
+/// One sat of `http://localhost:3338`, from the vectors of NUT-00.
+const TOKEN: &str = "cashuBpGF0gaJhaUgArSaMTR9YJmFwgaNhYQFhc3hAOWE2ZGJiODQ3YmQyMzJiYTc2ZGIwZGYxOTc\
+    yMTZiMjlkM2I4Y2MxNDU1M2NkMjc4MjdmYzFjYzk0MmZlZGI0ZWFjWCEDhhhUP_trhpXfStS6vN6So0qWvc2X3O4NfM-Y\
+    1HISZ5JhZGlUaGFuayB5b3VhbXVodHRwOi8vbG9jYWxob3N0OjMzMzhhdWNzYXQ=";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tickets_are_asked_for_and_given() {
     let world = World::new().await;
     let (service, client) = (world.service().await, world.client().await);
     let person = Recipient::new(client.main_key());
     let new = NewCashuRequest {
-        mint_url: "https://mint.example".to_owned(),
-        unit: "vip".to_owned(),
+        mint_url: "http://localhost:3338/".to_owned(),
+        unit: "sat".to_owned(),
         amount: 1,
     };
     let opened = service.tickets().request(person.clone(), new, Call::default()).await;
     let opened = opened.expect("durable");
     let request = next(&client).await;
-    assert!(matches!(&request.body, RequestBody::Ticket(asked) if asked.unit == "vip"));
-    let status = CashuStatus::Success { token: "cashuBo2F".to_owned() };
+    assert!(matches!(&request.body, RequestBody::Ticket(asked) if asked.unit == "sat"));
+    let status = CashuStatus::Success { token: TOKEN.to_owned() };
     client.replies().ticket(&request, status.clone()).await.expect("open");
     client.requests().handled(request.id).await.expect("saved");
     let answer = soon("the answer", service.streams().wait(opened.stream)).await.expect("answered");

@@ -21,6 +21,7 @@ use crowd::Crowd;
 pub use fault::Fault;
 use nostr::PublicKey;
 
+use super::ask::TokenCheck;
 use super::peer::Peer;
 use super::refund::RefundState;
 use super::route::{Route, Routes};
@@ -91,6 +92,8 @@ pub struct Engine {
     /// Conversations that fail on purpose.
     #[cfg(any(test, feature = "testing"))]
     poisoned: std::collections::HashMap<StreamId, u32>,
+    /// Looks at the tokens that people answer with.
+    token_check: Option<TokenCheck>,
 }
 
 #[derive(Debug)]
@@ -119,7 +122,13 @@ impl Engine {
             entered: None,
             #[cfg(any(test, feature = "testing"))]
             poisoned: std::collections::HashMap::new(),
+            token_check: None,
         }
+    }
+
+    /// From now on tokens are compared with what was asked for before their answer counts.
+    pub fn check_tokens(&mut self, check: TokenCheck) {
+        self.token_check = Some(check);
     }
 
     /// How many conversations are open.

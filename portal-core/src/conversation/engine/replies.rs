@@ -59,8 +59,9 @@ impl Engine {
             kinds::CASHU_RESPONSE => {
                 let message: CashuResponse = opened.message()?;
                 let route = Route::request(opened.kind, message.request.inner.request_id.as_str());
+                let check = self.token_check;
                 self.receive_answer(route, step, |ask| {
-                    ask.receive_cashu(opened, message.clone(), now)
+                    ask.receive_cashu(opened, message.clone(), check, now)
                 })
             }
             kinds::RECURRING_CLOSE => {

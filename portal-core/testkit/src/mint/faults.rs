@@ -26,6 +26,8 @@ pub enum Fault {
     LoseRequest,
     /// Somebody else answers.
     Answer(u16, String),
+    /// The mint acts, and somebody else answers.
+    AnswerFor(u16, String),
     /// The mint acts, and its answer is another.
     Rewrite(Rewrite),
     /// No answer ever comes, and the mint does not see the request.
@@ -47,6 +49,7 @@ impl fmt::Debug for Fault {
             Self::LoseAnswer => "LoseAnswer",
             Self::LoseRequest => "LoseRequest",
             Self::Answer(..) => "Answer",
+            Self::AnswerFor(..) => "AnswerFor",
             Self::Rewrite(_) => "Rewrite",
             Self::Hang => "Hang",
             Self::Pass => "Pass",
@@ -110,9 +113,11 @@ impl Faults {
             Fault::Pass => next.run(request).await,
             Fault::LoseRequest => cut_off(),
             Fault::Hang => std::future::pending().await,
-            Fault::Answer(status, body) => {
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-                (status, body).into_response()
+            Fault::Answer(status, body) => said(status, body),
+            Fault::AnswerFor(status, body) => {
+                let response = next.run(request).await;
+                drop(to_bytes(response.into_body(), MOST).await);
+                said(status, body)
             }
             Fault::LoseAnswer => {
                 let response = next.run(request).await;
@@ -139,6 +144,11 @@ impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Faults")
     }
+}
+
+fn said(status: u16, body: String) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    (status, body).into_response()
 }
 
 /// An answer that ends in the middle.

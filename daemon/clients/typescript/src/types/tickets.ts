@@ -72,6 +72,8 @@ export interface CashuOperation<Moment = Timestamp> {
   unit: string;
   amount: number;
   since: Moment;
+  /** What has to be paid for it to go on: an invoice, where the mint sells for money. */
+  unpaid?: string;
 }
 
 /** The daemon's ticket wallet. */

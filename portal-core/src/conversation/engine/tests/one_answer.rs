@@ -8,7 +8,8 @@ use nostr::hashes::{Hash as _, sha256};
 use secp256k1::{SECP256K1, SecretKey};
 
 use super::bench::{Bench, MSATS, START, ask, at, key, public, stream};
-use crate::conversation::ask::Question;
+use crate::conversation::Conversation;
+use crate::conversation::ask::{Ask, Mismatch, Question};
 use crate::env::mock;
 use crate::event::PortalEvent;
 use crate::primitives::{ErrorCode, Millisats, RequestId, Timestamp};
@@ -160,6 +161,42 @@ fn each_answer_to_a_ticket_request_ends_the_stream() {
         assert_eq!(seen.event(), PortalEvent::CashuResponse { status });
         assert!(bench.engine.is_empty());
     }
+}
+
+/// Stands for what reads tokens: `"good"` is what was asked for.
+fn only_good(asked: &CashuRequest, token: &str) -> Result<(), Mismatch> {
+    assert_eq!((asked.unit.as_str(), asked.amount), ("vip", 2), "what we asked, not what they say");
+    let reason = "the token is of another amount than was asked for";
+    if token == "good" { Ok(()) } else { Err(Mismatch { code: ErrorCode::WrongTicket, reason }) }
+}
+
+#[test]
+fn a_ticket_that_was_not_asked_for_ends_the_stream_with_an_error() {
+    let asked = CashuRequest {
+        unit: "vip".to_owned(),
+        amount: 2,
+        ..ticket(CashuStatus::InsufficientFunds).request.inner
+    };
+    let question = Question::Cashu { request_id: RequestId::new("i") };
+    let message: Box<str> = serde_json::to_string(&asked).expect("plain data").into();
+    let answer = |token: &str| {
+        let mut bench = Bench::service();
+        bench.engine.check_tokens(only_good);
+        let Conversation::Ask(open) = ask(public(2), question.clone()) else { unreachable!() };
+        let open = Ask { message: message.clone(), ..*open };
+        bench.open(stream(1), Conversation::Ask(Box::new(open)));
+        let status = CashuStatus::Success { token: token.to_owned() };
+        let seen = bench.message(&key(2), CASHU_RESPONSE, &ticket(status), at(1));
+        assert!(bench.engine.is_empty(), "nothing better will follow");
+        seen.event()
+    };
+    assert!(matches!(answer("good"), PortalEvent::CashuResponse { .. }));
+    let event = answer("another");
+    assert!(
+        matches!(&event, PortalEvent::Error { code: ErrorCode::WrongTicket, reason }
+            if reason.contains("another amount")),
+        "{event:?}"
+    );
 }
 
 #[test]

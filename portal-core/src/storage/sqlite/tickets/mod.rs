@@ -5,7 +5,9 @@
 //! locked by itself, and a login never waits for it. One thread owns the connection; each call is
 //! one transaction, and is durable (`synchronous=FULL`) when it returns. One process per file.
 
+mod allowances;
 mod news;
+mod owner;
 mod queries;
 mod rows;
 #[cfg(test)]
@@ -29,7 +31,8 @@ use super::{SqliteOptions, Synchronous, Worker, backend, connect, lock, private_
 use crate::storage::StorageError;
 
 /// The files in order: the first makes version 1. Never edited once released.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("charges.sql"), include_str!("owner.sql")];
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 

@@ -4,27 +4,27 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::news::Tells;
 use super::rows::{
-    AdmissionRow, AllowanceRow, Change, KeysetRow, MintRow, Move, OperationRow, ProofRow,
-    ProofState, SumRow, TicketEventRow, UnitInfoRow, Y,
+    AdmissionRow, Change, KeysetRow, MintRow, Move, OperationRow, ProofRow, ProofState, SumRow,
+    TicketEventRow, UnitInfoRow, Y,
 };
 use super::{Begun, TicketStore, backend};
 use crate::storage::StorageError;
 
-type Result<T> = std::result::Result<T, StorageError>;
+pub(super) type Result<T> = std::result::Result<T, StorageError>;
 
 /// SQLite counts to 2^63 - 1.
-fn stored(number: u64) -> Result<i64> {
+pub(super) fn stored(number: u64) -> Result<i64> {
     i64::try_from(number).map_err(|_| StorageError::Corrupt { what: "number" })
 }
 
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let found: i64 = row.get(column)?;
     u64::try_from(found).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, found))
 }
 
-const OPERATION: &str = "key, kind, mint, unit, amount, open, body, created_at";
+pub(super) const OPERATION: &str = "key, kind, mint, unit, amount, open, body, created_at";
 
-fn operation(row: &Row<'_>) -> rusqlite::Result<OperationRow> {
+pub(super) fn operation(row: &Row<'_>) -> rusqlite::Result<OperationRow> {
     Ok(OperationRow {
         key: row.get(0)?,
         kind: row.get(1)?,
@@ -54,6 +54,18 @@ fn proof(row: &Row<'_>) -> rusqlite::Result<ProofRow> {
     })
 }
 
+pub(super) const MINT: &str = "url, info, token, fetched_at, named";
+
+pub(super) fn mint(row: &Row<'_>) -> rusqlite::Result<MintRow> {
+    Ok(MintRow {
+        url: row.get(0)?,
+        info: row.get(1)?,
+        token: row.get(2)?,
+        fetched_at: number(row, 3)?,
+        named: row.get(4)?,
+    })
+}
+
 fn keyset(row: &Row<'_>) -> rusqlite::Result<KeysetRow> {
     let expiry: Option<i64> = row.get(5)?;
     Ok(KeysetRow {
@@ -67,19 +79,11 @@ fn keyset(row: &Row<'_>) -> rusqlite::Result<KeysetRow> {
     })
 }
 
-fn allowance(row: &Row<'_>) -> rusqlite::Result<AllowanceRow> {
-    let expires: Option<i64> = row.get(5)?;
-    Ok(AllowanceRow {
-        service: row.get(0)?,
-        mint: row.get(1)?,
-        unit: row.get(2)?,
-        most: number(row, 3)?,
-        left_over: number(row, 4)?,
-        expires_at: expires.and_then(|expires| u64::try_from(expires).ok()),
-    })
-}
-
-fn put_operation(transaction: &Transaction<'_>, row: &OperationRow, now: u64) -> Result<()> {
+pub(super) fn put_operation(
+    transaction: &Transaction<'_>,
+    row: &OperationRow,
+    now: u64,
+) -> Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO operation (key, kind, mint, unit, amount, open, body, created_at, updated_at)
@@ -167,7 +171,7 @@ pub(super) fn all<T>(
         .map_err(backend)
 }
 
-fn first<T>(
+pub(super) fn first<T>(
     transaction: &Transaction<'_>,
     sql: &str,
     parameters: impl rusqlite::Params,
@@ -193,65 +197,6 @@ impl TicketStore {
             }
             put_operation(transaction, &row, now)?;
             Ok(Begun::New)
-        })
-        .await
-    }
-
-    /// As [`TicketStore::begin`], and takes the amount from what a person allowed a service, in
-    /// the same transaction. `None` when the allowance does not cover it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn begin_allowed(
-        &self,
-        row: OperationRow,
-        service: String,
-        now: u64,
-    ) -> Result<Option<Begun>> {
-        self.call(move |transaction| {
-            let sql = format!("SELECT {OPERATION} FROM operation WHERE key = ?1");
-            if let Some(existing) = first(transaction, &sql, [&row.key], operation)? {
-                return Ok(Some(Begun::Existing(existing)));
-            }
-            let taken = transaction
-                .execute(
-                    "UPDATE allowance SET left_over = left_over - ?4
-                     WHERE service = ?1 AND mint = ?2 AND unit = ?3 AND most >= ?4
-                       AND left_over >= ?4 AND (expires_at IS NULL OR expires_at > ?5)",
-                    params![service, row.mint, row.unit, stored(row.amount)?, stored(now)?],
-                )
-                .map_err(backend)?;
-            if taken == 0 {
-                return Ok(None);
-            }
-            put_operation(transaction, &row, now)?;
-            Ok(Some(Begun::New))
-        })
-        .await
-    }
-
-    /// Gives back what [`TicketStore::begin_allowed`] took for an operation in which nothing has
-    /// happened, and forgets the operation. Nothing when it is not closed.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn undo_allowed(&self, key: &str, place: [String; 3], amount: u64) -> Result<()> {
-        let key = key.to_owned();
-        self.call(move |transaction| {
-            let gone = transaction
-                .execute("DELETE FROM operation WHERE key = ?1 AND open = 0", [key])
-                .map_err(backend)?;
-            if gone == 1 {
-                let [service, mint, unit] = place;
-                transaction
-                    .execute(
-                        "UPDATE allowance SET left_over = left_over + ?4
-                         WHERE service = ?1 AND mint = ?2 AND unit = ?3",
-                        params![service, mint, unit, stored(amount)?],
-                    )
-                    .map_err(backend)?;
-            }
-            Ok(())
         })
         .await
     }
@@ -398,7 +343,10 @@ impl TicketStore {
     /// When the store fails.
     pub async fn sums(&self) -> Result<Vec<SumRow>> {
         self.call(|transaction| {
-            let sql = "SELECT mint, unit, state, SUM(amount), COUNT(*) FROM proof
+            // In two halves: what mints say that proofs are worth may add up to more than SQLite
+            // can count, and one such mint must not hide all the others.
+            let sql = "SELECT mint, unit, state, SUM(amount >> 32), SUM(amount & 0xffffffff),
+                 COUNT(*) FROM proof
                  WHERE state <> 3 GROUP BY mint, unit, state ORDER BY mint, unit, state";
             all(transaction, sql, [], |row| {
                 let state: i64 = row.get(2)?;
@@ -407,8 +355,8 @@ impl TicketStore {
                     unit: row.get(1)?,
                     state: ProofState::from_number(state)
                         .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, state))?,
-                    amount: number(row, 3)?,
-                    count: number(row, 4)?,
+                    amount: number(row, 3)?.saturating_mul(1 << 32).saturating_add(number(row, 4)?),
+                    count: number(row, 5)?,
                 })
             })
         })
@@ -438,40 +386,13 @@ impl TicketStore {
 
 /// Mints, keysets, counters, units.
 impl TicketStore {
-    /// Inserts or replaces what is known of a mint; what is `None` leaves the stored value.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn put_mint(&self, row: MintRow) -> Result<()> {
-        self.call(move |transaction| {
-            transaction
-                .execute(
-                    "INSERT INTO mint (url, info, token, fetched_at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (url) DO UPDATE SET info = COALESCE(?2, info),
-                         token = COALESCE(?3, token), fetched_at = MAX(fetched_at, ?4)",
-                    params![row.url, row.info, row.token, stored(row.fetched_at)?],
-                )
-                .map_err(backend)
-                .map(drop)
-        })
-        .await
-    }
-
     /// What is known of the mints, in the order of their addresses.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn mints(&self) -> Result<Vec<MintRow>> {
         self.call(|transaction| {
-            let sql = "SELECT url, info, token, fetched_at FROM mint ORDER BY url";
-            all(transaction, sql, [], |row| {
-                Ok(MintRow {
-                    url: row.get(0)?,
-                    info: row.get(1)?,
-                    token: row.get(2)?,
-                    fetched_at: number(row, 3)?,
-                })
-            })
+            all(transaction, &format!("SELECT {MINT} FROM mint ORDER BY url"), [], mint)
         })
         .await
     }
@@ -541,6 +462,37 @@ impl TicketStore {
         self.move_counter(name, move |next| Some(next.max(least))).await.map(drop)
     }
 
+    /// The number that a counter gives next.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn next_number(&self, name: &str) -> Result<u32> {
+        let name = name.to_owned();
+        self.call(move |transaction| {
+            let sql = "SELECT next FROM counter WHERE name = ?1";
+            Ok(first(transaction, sql, [&name], |row| row.get(0))?.unwrap_or(0))
+        })
+        .await
+    }
+
+    /// Takes numbers back into a counter, the last ones first, as far as none behind them is out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn give_back_numbers(&self, name: &str, mut numbers: Vec<u32>) -> Result<()> {
+        numbers.sort_unstable();
+        self.move_counter(name, move |mut next| {
+            for number in numbers.into_iter().rev() {
+                if number.checked_add(1) == Some(next) {
+                    next = number;
+                }
+            }
+            Some(next)
+        })
+        .await
+        .map(drop)
+    }
+
     async fn move_counter(
         &self,
         name: &str,
@@ -598,7 +550,7 @@ impl TicketStore {
     }
 }
 
-/// Gates and allowances.
+/// Gates.
 impl TicketStore {
     /// Writes down that a gate lets something in; `false`, and nothing written, when one of its
     /// proofs was let in before.
@@ -693,64 +645,5 @@ impl TicketStore {
         })
         .await
         .inspect(|()| self.tell(tells))
-    }
-
-    /// Inserts or replaces what a person allows a service.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn put_allowance(&self, row: AllowanceRow) -> Result<()> {
-        self.call(move |transaction| {
-            let expires = row.expires_at.map(stored).transpose()?;
-            transaction
-                .execute(
-                    "INSERT INTO allowance (service, mint, unit, most, left_over, expires_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT (service, mint, unit) DO UPDATE SET most = ?4, left_over = ?5,
-                         expires_at = ?6",
-                    params![
-                        row.service,
-                        row.mint,
-                        row.unit,
-                        stored(row.most)?,
-                        stored(row.left_over)?,
-                        expires
-                    ],
-                )
-                .map_err(backend)
-                .map(drop)
-        })
-        .await
-    }
-
-    /// Ends what a person allowed a service. No error when there is nothing.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn remove_allowance(&self, service: &str, mint: &str, unit: &str) -> Result<()> {
-        let parameters = [service.to_owned(), mint.to_owned(), unit.to_owned()];
-        self.call(move |transaction| {
-            transaction
-                .execute(
-                    "DELETE FROM allowance WHERE service = ?1 AND mint = ?2 AND unit = ?3",
-                    parameters,
-                )
-                .map_err(backend)
-                .map(drop)
-        })
-        .await
-    }
-
-    /// Everything a person allows.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn allowances(&self) -> Result<Vec<AllowanceRow>> {
-        self.call(|transaction| {
-            let sql = "SELECT service, mint, unit, most, left_over, expires_at FROM allowance
-                 ORDER BY service, mint, unit";
-            all(transaction, sql, [], allowance)
-        })
-        .await
     }
 }

@@ -14,6 +14,8 @@ pub struct MintRow {
     pub token: Option<String>,
     /// When `info` was fetched, in seconds; 0 when never.
     pub fetched_at: u64,
+    /// Its owner named it, not a stranger.
+    pub named: bool,
 }
 
 /// A set of keys of a mint. Keys, unit and id never change.

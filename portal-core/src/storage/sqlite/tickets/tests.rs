@@ -103,6 +103,91 @@ async fn numbers_are_given_once_and_can_be_skipped() {
     store.advance_counter("a", 50).await.expect("not moved back");
     assert_eq!(store.take_numbers("a", 1).await.expect("taken"), 100);
     assert!(store.take_numbers("a", u32::MAX).await.is_err(), "it has an end");
+    assert_eq!(store.next_number("a").await.expect("reads"), 101);
+    store.give_back_numbers("a", vec![98, 99, 100]).await.expect("given back");
+    assert_eq!(store.take_numbers("a", 2).await.expect("taken"), 98);
+    assert_eq!(store.take_numbers("a", 2).await.expect("taken"), 100);
+    store.give_back_numbers("a", vec![99, 98]).await.expect("not possible");
+    assert_eq!(store.next_number("a").await.expect("reads"), 102, "100 and 101 are out");
+}
+
+#[tokio::test]
+async fn sums_that_are_too_large_to_count_hide_nothing() {
+    let huge = |number| ProofRow { amount: i64::MAX as u64, ..proof(number, ProofState::Unspent) };
+    let honest = ProofRow {
+        mint: "https://other.example".into(),
+        amount: (1 << 40) + 7,
+        ..proof(9, ProofState::Unspent)
+    };
+    let rows = vec![huge(1), huge(2), huge(3), honest.clone(), ProofRow { y: [8; 33], ..honest }];
+    let sums = store_with(rows).await.sums().await.expect("reads");
+    assert_eq!(sums.len(), 2);
+    assert_eq!((sums[0].amount, sums[0].count), (u64::MAX, 3));
+    assert_eq!((sums[1].amount, sums[1].count), ((1 << 41) + 14, 2));
+}
+
+#[tokio::test]
+async fn a_file_has_one_owner() {
+    let store = TicketStore::in_memory().expect("opens");
+    assert!(store.claim("a").await.expect("claimed"));
+    assert!(store.claim("a").await.expect("the same"));
+    assert!(!store.claim("b").await.expect("another"));
+    assert!(store.claim("a").await.expect("still the same"));
+}
+
+#[tokio::test]
+async fn what_strangers_leave_has_a_limit_and_what_was_named_has_none() {
+    let store = TicketStore::in_memory().expect("opens");
+    let gift = |key: &str, mint: &str| OperationRow {
+        kind: "receive".into(),
+        mint: mint.into(),
+        ..operation(key, 1)
+    };
+    let begin = async |key: &str, mint: &str| {
+        store.begin_of_stranger(gift(key, mint), 2, 3, 1).await.expect("answers")
+    };
+    assert_eq!(begin("1", "a").await, Some(Begun::New));
+    assert_eq!(begin("2", "a").await, Some(Begun::New));
+    assert_eq!(begin("3", "a").await, None, "too many of one mint");
+    assert!(matches!(begin("2", "a").await, Some(Begun::Existing(_))));
+    assert_eq!(begin("4", "b").await, Some(Begun::New));
+    assert_eq!(begin("5", "c").await, None, "too many in all");
+    assert_eq!(store.begin(operation("own", 1), 1).await.expect("begins"), Begun::New);
+    let named = MintRow { url: "a".into(), named: true, ..MintRow::default() };
+    store.put_mint(named).await.expect("named");
+    assert_eq!(begin("5", "c").await, Some(Begun::New), "what is of a named mint does not count");
+    let closed = Change {
+        operation: Some(OperationRow { open: false, ..gift("4", "b") }),
+        ..Change::default()
+    };
+    store.apply(closed, 2).await.expect("closed");
+    assert_eq!(begin("6", "b").await, Some(Begun::New));
+}
+
+#[tokio::test]
+async fn mints_that_only_strangers_named_are_forgotten_when_there_are_many() {
+    let mut held = proof(1, ProofState::Spent);
+    held.mint = "m0".into();
+    let store = store_with(vec![held]).await;
+    for number in 0..400_u64 {
+        let row = MintRow {
+            url: format!("m{number}"),
+            info: Some("{}".into()),
+            token: None,
+            fetched_at: number,
+            named: number == 1,
+        };
+        store.put_mint(row).await.expect("kept");
+    }
+    let kept = store.mints().await.expect("reads");
+    assert_eq!(kept.len(), 257);
+    let has = |url: &str| kept.iter().any(|row| row.url == url);
+    assert!(has("m0") && has("m1") && has("m399") && !has("m2"));
+    assert!(store.mint("m1").await.expect("reads").is_some_and(|row| row.named));
+    let unnamed = MintRow { url: "m1".into(), fetched_at: 999, ..MintRow::default() };
+    store.put_mint(unnamed).await.expect("kept");
+    let row = store.mint("m1").await.expect("reads").expect("there");
+    assert!(row.named && row.info.is_some(), "what is not said stays");
 }
 
 #[tokio::test]
@@ -131,7 +216,8 @@ async fn an_allowance_is_charged_with_its_operation() {
     };
     store.put_allowance(allowance).await.expect("kept");
     let begin = async |key: &str, amount, now| {
-        store.begin_allowed(operation(key, amount), "s".into(), now).await.expect("answers")
+        let row = operation(key, amount);
+        store.begin_allowed(row, "s".into(), |found| !found.open, now).await.expect("answers")
     };
     assert!(begin("a", 3, 1).await.is_none(), "more than one request may have");
     assert_eq!(begin("a", 2, 1).await, Some(Begun::New));
@@ -139,9 +225,52 @@ async fn an_allowance_is_charged_with_its_operation() {
     assert!(begin("b", 2, 1).await.is_none(), "more than is left");
     assert!(begin("b", 1, 100).await.is_none(), "it is over");
     assert_eq!(begin("b", 1, 99).await, Some(Begun::New));
-    let place = ["s".into(), "https://mint.example".into(), "vip".into()];
-    store.undo_allowed("b", place, 1).await.expect("answers");
-    assert_eq!(store.allowances().await.expect("reads")[0].left_over, 0, "b is still open");
+    let left = async || store.allowances().await.expect("reads")[0].left_over;
+    store.undo_allowed("b").await.expect("answers");
+    assert_eq!(left().await, 0, "b is still open");
+    let failed = |key: &str| Change {
+        operation: Some(OperationRow { open: false, ..operation(key, 1) }),
+        ..Change::default()
+    };
+    store.apply(failed("b"), 2).await.expect("written");
+    store.undo_allowed("b").await.expect("answers");
+    store.undo_allowed("b").await.expect("answers");
+    assert_eq!(left().await, 1, "given back once");
+
+    // The person began it by hand, and it failed.
+    store.apply(failed("c"), 2).await.expect("written");
+    store.undo_allowed("c").await.expect("answers");
+    assert_eq!(left().await, 1, "what was never taken is not given back");
+    assert!(store.operation("c").await.expect("reads").is_some());
+    assert!(matches!(begin("c", 1, 1).await, Some(Begun::Existing(_))));
+    assert_eq!(left().await, 0, "asked again without the person it costs");
+    store.apply(failed("d"), 2).await.expect("written");
+    assert!(begin("d", 1, 1).await.is_none(), "also when nothing is left");
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tickets.db");
+    let connection = Connection::open(&path).expect("opens");
+    connection.execute_batch(MIGRATIONS[0]).expect("made");
+    connection
+        .execute_batch(
+            "INSERT INTO mint VALUES ('https://own.example', '{}', 'let me in', 5);
+             INSERT INTO mint VALUES ('https://other.example', NULL, NULL, 0);",
+        )
+        .expect("filled");
+    connection.pragma_update(None, "user_version", 1).expect("written");
+    drop(connection);
+    let store = TicketStore::open(&path, SqliteOptions::default()).expect("opens");
+    store.undo_allowed("a").await.expect("the table is there");
+    let named: Vec<bool> =
+        store.mints().await.expect("reads").iter().map(|row| row.named).collect();
+    assert_eq!(named, [false, true], "whoever kept a token for a mint has named it");
+    assert!(store.claim("a").await.expect("nobody's yet"));
+    store.close().await;
+    let connection = Connection::open(&path).expect("opens");
+    assert_eq!(known_version(&connection).expect("reads"), MIGRATIONS.len());
 }
 
 #[tokio::test]
