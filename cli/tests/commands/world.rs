@@ -24,6 +24,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+#[path = "../../../daemon/src/config/environment.rs"]
+mod environment;
+
 /// Nothing in these tests may take longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct horse";
@@ -39,10 +42,10 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// The program, in a data folder of its own and with nothing of the environment's set-up.
 pub fn portal(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portal"));
-    for name in ["NWC_URL", "AUTH_TOKEN", "NOSTR_RELAYS", "PORTAL_RELAYS", "PORTAL_URL", "RUST_LOG"]
-    {
+    for name in environment::set_up() {
         command.env_remove(name);
     }
+    command.env_remove("RUST_LOG");
     command
         .env("PORTAL_DATA_DIR", folder)
         .env("PORTAL_KEY_PASSWORD", PASSWORD)
@@ -55,8 +58,17 @@ pub fn portal(folder: &Path) -> Command {
 
 /// Runs the program to its end: whether it went well, and its records.
 pub async fn run(folder: &Path, arguments: &[&str]) -> (bool, Vec<Value>) {
+    run_with(folder, &[], arguments).await
+}
+
+/// The same with variables in its environment.
+pub async fn run_with(
+    folder: &Path,
+    environment: &[(&str, &str)],
+    arguments: &[&str],
+) -> (bool, Vec<Value>) {
     let mut command = portal(folder);
-    command.arg("--json").args(arguments);
+    command.arg("--json").args(arguments).envs(environment.iter().copied());
     let output = soon("the program", command.output()).await.expect("it runs");
     let text = String::from_utf8(output.stdout).expect("utf-8");
     let records = text.lines().map(|line| serde_json::from_str(line).expect("JSON lines"));
