@@ -17,3 +17,4 @@ mod refund;
 mod subkeys;
 mod subscriptions;
 mod tenants;
+mod urls;
