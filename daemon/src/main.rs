@@ -224,7 +224,10 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
             writeln!(out, "\n  {dim}{words}{data}{plain}")?;
         } else {
             let own = dev.configured.join(", ");
-            writeln!(out, "\n  {bold}Not all of this is play: configured by you: {own}.{plain}{data}")?;
+            writeln!(
+                out,
+                "\n  {bold}Not all of this is play: configured by you: {own}.{plain}{data}"
+            )?;
         }
     }
     writeln!(out)?;

@@ -75,6 +75,33 @@ async fn a_new_key_is_encrypted_private_and_shown_only_when_asked() {
 }
 
 #[tokio::test]
+async fn a_wrong_command_line_is_a_record_for_programs() {
+    let folder = TempDir::new().expect("a folder");
+    for (arguments, said) in [
+        (&["wallet", "--limits", "3"][..], "unexpected argument '--limits' found"),
+        (&["key", "encrypt"], "the following required arguments were not provided: <"),
+        (&["dance"], "unrecognized subcommand 'dance'"),
+    ] {
+        let (ran, records) = run(folder.path(), arguments).await;
+        assert!(!ran && records.len() == 1, "{records:?}");
+        let record = &records[0];
+        assert_eq!((&record["type"], &record["code"]), (&"error".into(), &"usage".into()));
+        assert!(record["message"].as_str().is_some_and(|it| it.starts_with(said)), "{record}");
+    }
+}
+
+#[tokio::test]
+async fn logs_have_no_colours_where_nobody_looks_at_a_terminal() {
+    let folder = TempDir::new().expect("a folder");
+    let mut command = world::portal(folder.path());
+    command.args(["doctor", "--url", "http://127.0.0.1:9", "--relay", "ws://127.0.0.1:9"]);
+    let output = soon("the doctor", command.env("RUST_LOG", "trace").output()).await;
+    let log = String::from_utf8(output.expect("it runs").stderr).expect("utf-8");
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
+
+#[tokio::test]
 async fn words_lead_to_the_key_and_a_bare_key_can_be_encrypted() {
     let folder = TempDir::new().expect("a folder");
     let (_, made) = run(folder.path(), &["key", "new", "--reveal"]).await;

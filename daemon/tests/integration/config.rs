@@ -269,6 +269,7 @@ fn dev_starts_tells_is_healthy_and_ends_on_sigterm() {
     let log = log.join().expect("it does not panic").expect("text");
     let secret = link.split("secret=").nth(1).expect("a secret");
     let mint_token = ready["dev"]["mint_token"].as_str().expect("a token");
+    assert!(!log.contains('\u{1b}'), "colours, and nobody looks at a terminal");
     for secret in [token, secret, mint_token] {
         assert!(!log.contains(secret), "a secret in the log");
     }
