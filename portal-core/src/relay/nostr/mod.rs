@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::backoff::BackoffOptions;
+#[cfg(feature = "testing")]
+pub use self::frame::event_in;
 use self::link::Link;
 use self::standing::Subscription;
 use super::{
