@@ -1,6 +1,6 @@
 //! Processes of our own: lines in, lines out, killed by their id when dropped.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,7 +33,20 @@ impl Child {
         arguments: &[String],
         environment: impl IntoIterator<Item = (&'a str, String)>,
     ) -> Result<Self> {
+        Self::start_without(Vec::new(), program, arguments, environment)
+    }
+
+    /// Starts any program, without some of the variables that we have.
+    pub fn start_without<'a>(
+        variables: Vec<OsString>,
+        program: impl AsRef<OsStr>,
+        arguments: &[String],
+        environment: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Result<Self> {
         let mut command = Command::new(program);
+        for name in variables {
+            command.env_remove(name);
+        }
         command.args(arguments).envs(environment);
         Self::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
     }

@@ -20,6 +20,9 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::child::{Child, sibling};
 use crate::load::{Answer, Merchant};
 
+#[path = "../../daemon/src/config/environment.rs"]
+mod foreign;
+
 const TOKEN: &str = "bench-k3Jx9vQ2mZ7pL4tR8wY1nB6cF5dH0sGa";
 
 /// A running daemon. Killed when dropped.
@@ -31,7 +34,8 @@ pub struct Daemon {
     pub folder: TempDir,
 }
 
-/// The environment of a daemon with this key and these relays.
+/// The environment of a daemon with this key and these relays, and nothing of the set-up of whoever
+/// runs this.
 fn environment(key: &LocalKey, relays: &[String]) -> Vec<(&'static str, String)> {
     vec![
         ("AUTH_TOKEN", TOKEN.to_owned()),
@@ -39,7 +43,6 @@ fn environment(key: &LocalKey, relays: &[String]) -> Vec<(&'static str, String)>
         ("NOSTR_RELAYS", relays.join(",")),
         ("PORTAL__NOSTR__ALLOW_PRIVATE_RELAYS", "true".to_owned()),
         ("RUST_LOG", "error".to_owned()),
-        ("NWC_URL", String::new()),
     ]
 }
 
@@ -54,7 +57,6 @@ impl Daemon {
     pub async fn start_with_wallet(key: &LocalKey, relays: &[String], link: &str) -> Result<Self> {
         let program = sibling("portal-daemon", "PORTAL_DAEMON")?;
         let mut environment = environment(key, relays);
-        environment.retain(|(name, _)| *name != "NWC_URL");
         environment.push(("NWC_URL", link.to_owned()));
         Self::start_in(&program, environment).await
     }
@@ -85,7 +87,7 @@ impl Daemon {
             "--config".to_owned(),
             file.display().to_string(),
         ];
-        let mut child = Child::start(program, &arguments, environment)?;
+        let mut child = Child::start_without(foreign::set_up(), program, &arguments, environment)?;
         let line = child.line().await.context("the daemon does not start")?;
         let ready: Value = serde_json::from_str(&line).context("the daemon's first line")?;
         let http = ready["http"].as_str().context("an address")?;

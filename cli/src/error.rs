@@ -17,6 +17,9 @@ use crate::demo::DemoError;
 /// Why a subcommand failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
+    /// The command line cannot be read.
+    #[error("{}", in_short(.0))]
+    Usage(clap::Error),
     /// The core refused.
     #[error(transparent)]
     Portal(#[from] portal_core::Error),
@@ -118,6 +121,7 @@ impl CliError {
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Usage(_) => "usage",
             Self::Portal(error) => error.code().word(),
             Self::Demo(_) => "demo_failed",
             Self::Output(_) | Self::Io { .. } | Self::File { .. } => "io",
@@ -141,6 +145,7 @@ impl CliError {
     /// What to do about it, in one sentence.
     pub fn advice(&self) -> Option<String> {
         Some(match self {
+            Self::Usage(_) => "see `portal --help`".to_owned(),
             Self::Demo(error) => return error.advice(),
             Self::NoDataDir => "set PORTAL_DATA_DIR, or give --data-dir".to_owned(),
             Self::NoKey { .. } => "make one with `portal key new`".to_owned(),
@@ -200,6 +205,14 @@ impl CliError {
         }
         text
     }
+}
+
+/// What is wrong with the command line, without the usage that follows it for people.
+fn in_short(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ mod terminal;
 mod tickets;
 mod wallet;
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -56,8 +57,20 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+/// What a wrong command line ends with, as elsewhere.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and the version are no errors, and are for people.
+        Err(error) if error.use_stderr() && wants_json(std::env::args_os()) => {
+            // When this cannot be written either, the exit code has to do.
+            drop(Terminal::new(true).failure(&CliError::Usage(error)));
+            return ExitCode::from(USAGE);
+        }
+        Err(error) => error.exit(),
+    };
     log_when_asked();
     let terminal = Terminal::new(arguments.json);
     match run(arguments, &terminal) {
@@ -72,6 +85,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether `--json` is among arguments that could not be read.
+fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
 }
 
 fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, CliError> {
@@ -121,6 +139,7 @@ fn log_when_asked() {
     let started = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && terminal::colours_are_wanted())
         .try_init();
     if let Err(error) = started {
         drop(writeln!(std::io::stderr(), "portal: no logs: {error}"));

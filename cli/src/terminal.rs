@@ -56,14 +56,17 @@ impl Style {
     }
 }
 
+/// Whether the environment lets terminals have colours.
+pub fn colours_are_wanted() -> bool {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
+}
+
 impl Terminal {
     /// What the standard output is, and what the environment says about it.
     pub fn new(json: bool) -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let colour = !json
-            && io::stdout().is_terminal()
-            && variable("NO_COLOR").is_none()
-            && variable("TERM").as_deref() != Some("dumb");
+        let colour = !json && io::stdout().is_terminal() && colours_are_wanted();
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
         Self { json, colour, unicode: cfg!(windows) || speaks_unicode(locale.as_deref()) }
     }

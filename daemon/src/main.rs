@@ -179,6 +179,7 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
                 "mint_url": dev.mint.as_ref().map(|mint| &mint.url),
                 "mint_token": dev.mint.as_ref().map(|mint| mint.token.expose()),
                 "temporary": dev.temporary,
+                "configured": dev.configured,
             })
         });
         let line = serde_json::json!({
@@ -221,7 +222,16 @@ fn announce(announcement: &Announcement, json: bool) -> std::io::Result<()> {
             writeln!(out, "  {}  {}", mint.url, mint.token.expose())?;
         }
         let data = if dev.temporary { " Its data disappears when it stops." } else { "" };
-        writeln!(out, "\n  {dim}For development: no real money, no real secrets.{data}{plain}")?;
+        if dev.configured.is_empty() {
+            let words = "For development: no real money, no real secrets.";
+            writeln!(out, "\n  {dim}{words}{data}{plain}")?;
+        } else {
+            let own = dev.configured.join(", ");
+            writeln!(
+                out,
+                "\n  {bold}Not all of this is play: configured by you: {own}.{plain}{data}"
+            )?;
+        }
     }
     writeln!(out)?;
     out.flush()

@@ -72,6 +72,9 @@ pub struct DevAnnouncement {
     pub mint: Option<MintAnnouncement>,
     /// Whether the data disappears at the end.
     pub temporary: bool,
+    /// What was configured and is therefore not made up: `wallet`, `key`, `relays`. With any of
+    /// these it is no play.
+    pub configured: Vec<&'static str>,
 }
 
 /// Where the mint of `--dev` is.
@@ -220,6 +223,11 @@ impl Daemon {
             WalletConfig::Breez(_) => Arc::clone(&dev.wallet),
             WalletConfig::None => Arc::clone(&dev.wallet),
         };
+        let configured = [
+            ("wallet", !Arc::ptr_eq(&wallet, &dev.wallet)),
+            ("key", config.nostr.private_key.is_some()),
+            ("relays", config.nostr.relays.is_some()),
+        ];
         let token = config.auth.auth_token.clone().unwrap_or(secrets.token);
         let base = Base {
             private_key: config.nostr.private_key.clone().unwrap_or(secrets.private_key),
@@ -248,6 +256,7 @@ impl Daemon {
             #[cfg(not(feature = "dev-mint"))]
             mint: None,
             temporary: folder.is_some(),
+            configured: configured.iter().filter(|(_, own)| *own).map(|(name, _)| *name).collect(),
         });
         daemon.dev = Some(dev);
         daemon.folder = folder;

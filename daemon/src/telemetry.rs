@@ -1,10 +1,13 @@
-//! Logs: to the standard error, filtered by `RUST_LOG`, else by `logging.filter`, else `info`.
+//! Logs: to the standard error, filtered by `RUST_LOG`, else by `logging.filter`, else `info`; with
+//! colours only on a terminal.
 //!
 //! A filter is a list of `level` and `target=level`; what nothing in it is about is not logged.
 //! Filters by field would bring a regular expression engine along, of half a megabyte.
 //!
 //! No frame, token or key is ever logged by us. Libraries that print what goes over their sockets
 //! when asked for detail are not asked, whatever the filter says.
+
+use std::io::IsTerminal as _;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -44,18 +47,26 @@ pub fn init(
     json: bool,
 ) -> Result<(), ParseError> {
     let filter = filter(rust_log, configured)?;
-    if subscriber(filter, json, std::io::stderr).try_init().is_err() {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::stderr().is_terminal() && !plain;
+    if subscriber(filter, json, colour, std::io::stderr).try_init().is_err() {
         tracing::debug!("logging had begun already");
     }
     Ok(())
 }
 
 /// The filter says what is wanted; a second one, which nobody can overrule, what is not to be had.
-fn subscriber<W>(filter: Targets, json: bool, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(
+    filter: Targets,
+    json: bool,
+    colour: bool,
+    writer: W,
+) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
+    let layer = layer.with_ansi(colour);
     let layer = if json { layer.json().boxed() } else { layer.compact().boxed() };
     let quiet = TALKATIVE.map(|target| (target, LevelFilter::WARN));
     let muted = Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet);
@@ -70,7 +81,8 @@ mod tests {
     fn said(asked: &str) -> String {
         let (sender, lines) = std::sync::mpsc::channel::<Vec<u8>>();
         let writer = std::sync::Mutex::new(Line(sender));
-        let subscriber = subscriber(filter(Some(asked), None).expect("a filter"), false, writer);
+        let subscriber =
+            subscriber(filter(Some(asked), None).expect("a filter"), false, false, writer);
         tracing::subscriber::with_default(subscriber, || {
             tracing::trace!(target: "tungstenite::protocol", "frame");
             tracing::debug!(target: "hyper::proto::h1", "frame");

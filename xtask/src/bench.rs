@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::needs::Purpose;
 use crate::postgres::{self, Postgres};
 use crate::process::{self, Output};
+use crate::setup;
 use crate::workspace::Workspace;
 
 /// No run of figures takes longer.
@@ -26,6 +28,7 @@ pub fn become_portal_bench(
     if !workspace.has("bench/Cargo.toml") {
         bail!("this tree has no bench/ folder");
     }
+    setup::for_building(workspace, Purpose::Build)?;
     let build = ["build", "--release", "--package", "portal-bench", "--package", "portal-daemon"];
     let mut build = workspace.cargo(&build);
     build.args(["--package", "portal-mint", "--features", "portal-mint/postgres"]);

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::needs::Purpose;
 use crate::process::{self, Output};
+use crate::setup;
 use crate::workspace::Workspace;
 
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -30,6 +32,7 @@ const LANGUAGES: &[Language] =
 
 /// Generates into the tree, or compares with it.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    setup::for_building(workspace, Purpose::Build)?;
     let deadline = Instant::now() + LIMIT;
     match arguments {
         [] => generate(workspace, &Output::Shown, deadline)?,

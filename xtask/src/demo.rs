@@ -3,20 +3,17 @@
 //! The development profile: it is ready soonest, and its cryptography is optimised all the same.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::process::{self, Output};
+use crate::needs::Purpose;
+use crate::process;
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// How long the packages that a build needs may take to install.
-const SETUP_LIMIT: Duration = Duration::from_secs(600);
-
 /// Becomes `portal demo`. The daemon lies beside it in the same folder.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
-    setup::for_building(workspace, &Output::Shown, Instant::now() + SETUP_LIMIT)?;
+    setup::for_building(workspace, Purpose::Demo)?;
     let build = ["build", "--quiet", "--package", "portal-daemon", "--package", "portal-cli"];
     eprintln!("building the daemon and the wallet (the first time takes some minutes) …");
     if !workspace.cargo(&build).status()?.success() {

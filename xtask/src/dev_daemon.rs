@@ -1,5 +1,6 @@
 //! A real `portal-daemon --dev` for the tests of clients: on ports the kernel chose, with a token
-//! and a data folder of its own, gone when it is dropped.
+//! and a data folder of its own, gone when it is dropped. Nothing of the set-up of whoever runs
+//! this reaches it: no real wallet, key or relay takes part in a test.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,6 +14,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::Owned;
 use crate::workspace::Workspace;
+
+#[path = "../../daemon/src/config/environment.rs"]
+mod environment;
 
 /// How long the daemon may take to print its address and to answer `/health`.
 const START: Duration = Duration::from_secs(60);
@@ -38,12 +42,14 @@ impl DevDaemon {
         std::fs::create_dir_all(&data)?;
         let log = File::options().create(true).append(true).open(log)?;
         let mut command = workspace.command(workspace.built("portal-daemon")?, ".", &["--dev"]);
+        for name in environment::set_up() {
+            command.env_remove(name);
+        }
         command
             .arg("--data-dir")
             .arg(&data)
             .env("AUTH_TOKEN", &token)
             .env("PORTAL__INFO__LISTEN_PORT", "0")
-            .env_remove("PORTAL_CONFIG")
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?);
         let mut child = command.spawn().context("the daemon does not start")?;

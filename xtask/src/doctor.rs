@@ -1,32 +1,26 @@
-//! `cargo xtask doctor`: which tools are here, and what to do about those that are not.
+//! `cargo xtask doctor`: what the checks need, whether it is here, and what to do when not.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::process;
-use crate::setup;
+use crate::needs::{self, Purpose};
 use crate::workspace::Workspace;
 
-/// Prints one line a tool.
+/// Prints one line a need.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub fn run(workspace: &Workspace, _arguments: &[String]) -> Result<ExitCode> {
-    for program in setup::PROGRAMS.iter().filter(|program| workspace.has(program.needed_by)) {
-        let version = match process::find(program.name) {
-            Some(path) => process::ask(Command::new(path).arg("--version"))
-                .map_or_else(|error| format!("found, but {error:#}"), first_line),
-            None => match program.package {
-                Some(package) => format!("missing: apt-get install {package}"),
-                None => "missing: install Node.js 20 or newer".to_owned(),
-            },
+    let mut healthy = true;
+    for need in needs::needed(workspace, Purpose::Checks) {
+        let told = match need.look() {
+            Ok(found) => found,
+            Err(reason) => {
+                healthy = false;
+                format!("{reason:#}: {}", need.advice())
+            }
         };
-        println!("{:<10} {version}", program.name);
+        println!("{:<12} {told}", need.name);
     }
-    let healthy = setup::missing(workspace).is_empty();
     println!("{}", if healthy { "nothing is missing" } else { "something is missing" });
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn first_line(text: String) -> String {
-    text.lines().next().unwrap_or("").to_owned()
 }

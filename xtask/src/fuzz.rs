@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::needs::Purpose;
 use crate::process::{self, Output};
+use crate::setup;
 use crate::workspace::Workspace;
 
 /// The packages with the targets; each is a workspace of its own.
-const PACKAGES: [&str; 2] = ["portal-core/fuzz", "daemon/fuzz"];
+pub const PACKAGES: [&str; 2] = ["portal-core/fuzz", "daemon/fuzz"];
 /// How long each target runs when nothing is said.
 const USUAL: Duration = Duration::from_secs(60);
 /// How long all builds may take.
@@ -44,6 +46,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
         bail!("there is no target called `{unknown}`; there are {}", known.join(", "));
     }
     let chosen = |target: &&Target| wanted.is_empty() || wanted.contains(&target.name);
+    setup::for_building(workspace, Purpose::Demo)?;
     let host = host()?;
     let build_end = Instant::now() + BUILD_LIMIT;
     for package in PACKAGES {
@@ -113,7 +116,7 @@ fn build(workspace: &Workspace, package: &str, host: &str, end: Instant) -> Resu
     let manifest = format!("{package}/Cargo.toml");
     let mut command =
         workspace.cargo(&["build", "--release", "--bins", "--manifest-path", &manifest]);
-    command.args(["--target", host]);
+    command.args(["--locked", "--target", host]);
     command.env("CARGO_TARGET_DIR", folder(workspace)).env("RUSTFLAGS", INSTRUMENTED);
     process::run(command, &Output::Shown, end)
 }

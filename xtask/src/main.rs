@@ -12,6 +12,7 @@ mod dev_daemon;
 mod doctor;
 mod fmt;
 mod fuzz;
+mod needs;
 mod postgres;
 mod process;
 mod setup;

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::breez;
+use crate::needs::{self, Purpose};
 use crate::process::{self, Output};
 use crate::workspace::Workspace;
 
@@ -19,77 +20,40 @@ const NUTSHELL: &str = "0.21.0";
 /// nutshell asks for 0.17, which is no longer to be had; it is imported and not used.
 const BREEZ_SDK_SPARK: &str = "0.18.0";
 
-/// A header of libssl-dev.
-const OPENSSL: &str = "/usr/include/openssl/ssl.h";
+/// How long packages may take to install where nothing else limits it.
+const PACKAGES_LIMIT: Duration = Duration::from_secs(600);
 
-/// A program that must be on the search path.
-pub struct Program {
-    /// Its name.
-    pub name: &'static str,
-    /// The Debian package that has it; `None` when Debian's is too old.
-    pub package: Option<&'static str>,
-    /// The path whose presence in the tree makes it needed; the root when it always is.
-    pub needed_by: &'static str,
-}
-
-/// What the checks call.
-pub const PROGRAMS: &[Program] = &[
-    Program { name: "git", package: Some("git"), needed_by: "." },
-    Program { name: "cc", package: Some("gcc"), needed_by: "." },
-    Program { name: "protoc", package: Some("protobuf-compiler"), needed_by: "mint/Cargo.toml" },
-    // For PostgreSQL's TLS, which is the system's; cdk's driver has no other.
-    Program { name: "pkg-config", package: Some("pkg-config"), needed_by: "mint/Cargo.toml" },
-    Program { name: "psql", package: Some("postgresql"), needed_by: "mint/Cargo.toml" },
-    Program { name: "python3", package: Some("python3-venv"), needed_by: "." },
-    Program { name: "node", package: None, needed_by: "daemon/clients/typescript/package.json" },
-    Program { name: "npm", package: None, needed_by: "daemon/clients/typescript/package.json" },
-    Program {
-        name: "chromium",
-        package: Some("chromium"),
-        needed_by: "daemon/clients/typescript/package.json",
-    },
-    Program { name: "javac", package: Some("default-jdk-headless"), needed_by: "jvm/pom.xml" },
-    Program { name: "mvn", package: Some("maven"), needed_by: "jvm/pom.xml" },
-];
-
-/// The programs that are needed and missing.
-pub fn missing(workspace: &Workspace) -> Vec<&'static Program> {
-    PROGRAMS
-        .iter()
-        .filter(|program| workspace.has(program.needed_by))
-        .filter(|program| process::find(program.name).is_none())
-        .collect()
-}
-
-/// Installs what a build of the daemon needs: the tools of the demo.
-pub fn for_building(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<()> {
-    let packages: Vec<&str> = missing(workspace)
-        .iter()
-        .filter(|program| matches!(program.name, "cc" | "protoc"))
-        .filter_map(|program| program.package)
-        .collect();
-    install(workspace, &packages, output, deadline)
+/// Installs what a habit needs to build what it runs, on the terminal.
+pub fn for_building(workspace: &Workspace, purpose: Purpose) -> Result<()> {
+    packages(workspace, purpose, &Output::Shown, Instant::now() + PACKAGES_LIMIT)
 }
 
 /// Installs everything.
 pub fn everything(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<()> {
-    packages(workspace, output, deadline)?;
+    packages(workspace, Purpose::Checks, output, deadline)?;
     cargo_deny(workspace, output, deadline)?;
     typos(workspace, output, deadline)?;
     breez::library(workspace, output, deadline)?;
     Ok(())
 }
 
-fn packages(workspace: &Workspace, output: &Output, deadline: Instant) -> Result<()> {
-    let missing = missing(workspace);
-    let mut packages: Vec<&str> = missing.iter().filter_map(|program| program.package).collect();
-    // A library has no program to look for.
-    if workspace.has("mint/Cargo.toml") && !Path::new(OPENSSL).exists() {
-        packages.push("libssl-dev");
-    }
+fn packages(
+    workspace: &Workspace,
+    purpose: Purpose,
+    output: &Output,
+    deadline: Instant,
+) -> Result<()> {
+    let missing = needs::missing(workspace, purpose);
+    let packages: Vec<&str> = missing.iter().filter_map(|(need, _)| need.package()).collect();
     install(workspace, &packages, output, deadline)?;
-    if let Some(program) = missing.iter().find(|program| program.package.is_none()) {
-        bail!("{} is missing: install Node.js 20 or newer", program.name);
+    // A package of an older Debian may not be what it must be.
+    let left = needs::missing(workspace, purpose);
+    let left: Vec<String> = left
+        .iter()
+        .map(|(need, reason)| format!("{}: {reason:#}; {}", need.name, need.advice()))
+        .collect();
+    if !left.is_empty() {
+        bail!("{}", left.join("\n"));
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 
 use super::DemoError;
 
+#[path = "../../../daemon/src/config/environment.rs"]
+mod environment;
+
 /// The name of the program.
 const NAME: &str = "portal-daemon";
 /// How long the daemon may take to stop by itself.
@@ -99,10 +102,8 @@ impl DevDaemon {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(is_configuration) {
-                command.env_remove(&name);
-            }
+        for name in environment::set_up() {
+            command.env_remove(name);
         }
         let not_started = |source| DemoError::NotStarted { path: path.to_owned(), source };
         let mut child = command.spawn().map_err(not_started)?;
@@ -186,13 +187,6 @@ async fn listen<R: AsyncRead + Unpin>(
     }
 }
 
-/// Whether a variable is part of somebody's set-up of the daemon.
-fn is_configuration(name: &str) -> bool {
-    name.starts_with("PORTAL_")
-        || name.starts_with("NOSTR_")
-        || matches!(name, "AUTH_TOKEN" | "NWC_URL")
-}
-
 #[cfg(unix)]
 fn ask_to_stop(child: &Child) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok());
@@ -209,14 +203,6 @@ fn ask_to_stop(_child: &Child) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_users_own_set_up_stays_out() {
-        for name in ["AUTH_TOKEN", "NWC_URL", "NOSTR_KEY", "PORTAL__INFO__LISTEN_PORT"] {
-            assert!(is_configuration(name), "{name}");
-        }
-        assert!(!is_configuration("PATH") && !is_configuration("HOME"));
-    }
 
     #[tokio::test]
     async fn a_program_that_is_no_daemon_is_told_by_its_last_words() {

@@ -9,7 +9,7 @@ use portal_core::primitives::Secret;
 use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
 
-use super::{Finding, relays};
+use super::{Finding, Level, relays};
 use crate::demo::program;
 use crate::socket::{DaemonSocket, SocketError, text};
 
@@ -112,6 +112,11 @@ async fn ready(client: &Client, base: &Url) -> Vec<Finding> {
         // Older daemons have no such page.
         return Vec::new();
     };
+    judge(&state)
+}
+
+/// What the page that tells whether the daemon is ready means. Bad whenever it is not.
+fn judge(state: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
     let relays = &state["relays"];
     let number = |member: &str| relays[member].as_u64().unwrap_or_default();
@@ -131,19 +136,7 @@ async fn ready(client: &Client, base: &Url) -> Vec<Finding> {
             findings.push(Finding::ok(AREA, format!("is connected to {relays}")));
         }
     }
-    match state["wallet"].as_str() {
-        Some("none") => findings.push(Finding::warn(
-            AREA,
-            "it has no lightning wallet: logins work, payments do not",
-            "set NWC_URL to the link of a wallet that may receive",
-        )),
-        Some("unavailable") => findings.push(Finding::bad(
-            AREA,
-            "its lightning wallet does not answer",
-            "check that the wallet is running and that its link was not revoked",
-        )),
-        _ => {}
-    }
+    findings.extend(state["wallet"].as_str().map(wallet));
     if state["storage"] == false {
         findings.push(Finding::bad(
             AREA,
@@ -154,7 +147,54 @@ async fn ready(client: &Client, base: &Url) -> Vec<Finding> {
     if state["driver"] == false {
         findings.push(Finding::bad(AREA, "its driver has stopped", "restart it; see its log"));
     }
+    if state["stopping"] == true {
+        findings.push(Finding::bad(AREA, "it is being stopped", "start it again"));
+    }
+    let told = findings.iter().any(|finding| finding.level == Level::Bad);
+    if state["ready"] != true && !told {
+        let advice = "look at its log, and at GET /readyz";
+        findings.push(Finding::bad(AREA, "it is not ready, and does not say why", advice));
+    }
     findings
+}
+
+/// What the daemon's word about its wallet means.
+fn wallet(word: &str) -> Finding {
+    match word {
+        "ok" => Finding::ok(AREA, "its lightning wallet answers"),
+        "none" => Finding::warn(
+            AREA,
+            "it has no lightning wallet: logins work, payments do not",
+            "set NWC_URL to the link of a wallet that may receive",
+        ),
+        "unavailable" => Finding::bad(
+            AREA,
+            "its lightning wallet does not answer",
+            "check that the wallet is running and that its link was not revoked",
+        ),
+        "not_answering" => Finding::bad(
+            AREA,
+            "its lightning wallet has not answered for a while, though its relay is there",
+            "switch the wallet on; if the connection was deleted there, make a new link and set \
+             NWC_URL to it",
+        ),
+        "rejected" => Finding::bad(
+            AREA,
+            "its lightning wallet says that there is no such connection",
+            "make a new link in the wallet and set NWC_URL to it",
+        ),
+        "may_spend" => Finding::bad(
+            AREA,
+            "its wallet link may spend, so it is not used: logins work, payments do not",
+            "make a link that may only receive; or, to pay out as well, set \
+             PORTAL__WALLET__NWC__ALLOW_SPENDING=true",
+        ),
+        other => Finding::bad(
+            AREA,
+            format!("it says of its lightning wallet: {other}"),
+            "look at its log; this doctor may be older than the daemon",
+        ),
+    }
 }
 
 async fn logs_in(base: &Url, token: &Secret<String>) -> Finding {
@@ -263,7 +303,8 @@ fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -272,6 +313,49 @@ mod tests {
         assert_eq!(findings[0], Finding::ok(CONFIG, "complete (/etc/p.toml)"));
         assert_eq!((findings[1].level, findings[1].message.as_str()), (Level::Warn, "short"));
         assert_eq!(complete("not json").len(), 1);
+    }
+
+    fn page(change: impl FnOnce(&mut Value)) -> Vec<Finding> {
+        let mut state = json!({"ready": true, "stopping": false, "driver": true, "storage": true,
+            "relays": {"connected": 2, "total": 2}, "wallet": "ok"});
+        change(&mut state);
+        judge(&state)
+    }
+
+    fn worst(findings: &[Finding]) -> Level {
+        findings.iter().map(|finding| finding.level).max().expect("something is said")
+    }
+
+    #[test]
+    fn every_word_about_the_wallet_has_its_finding() {
+        assert_eq!(worst(&page(|_| ())), Level::Ok);
+        assert_eq!(worst(&page(|state| state["wallet"] = "none".into())), Level::Warn);
+        let mut said = std::collections::HashSet::new();
+        for word in ["unavailable", "not_answering", "rejected", "may_spend", "on_fire"] {
+            let findings = page(|state| {
+                state["wallet"] = word.into();
+                state["ready"] = false.into();
+            });
+            assert_eq!(worst(&findings), Level::Bad, "{word}");
+            let bad: Vec<_> = findings.iter().filter(|one| one.level == Level::Bad).collect();
+            assert!(bad.len() == 1 && said.insert(bad[0].message.clone()), "{word}: {bad:?}");
+        }
+        let spends = wallet("may_spend").advice.expect("advice");
+        assert!(spends.contains("PORTAL__WALLET__NWC__ALLOW_SPENDING=true"), "{spends}");
+    }
+
+    #[test]
+    fn a_daemon_that_is_not_ready_is_bad_whatever_it_says() {
+        assert_eq!(worst(&page(|state| state["ready"] = false.into())), Level::Bad);
+        for (member, value) in [("stopping", true), ("driver", false), ("storage", false)] {
+            let findings = page(|state| {
+                state[member] = value.into();
+                state["ready"] = false.into();
+            });
+            assert_eq!(worst(&findings), Level::Bad, "{member}");
+        }
+        let silent = page(|state| state["relays"]["connected"] = 0.into());
+        assert_eq!(worst(&silent), Level::Bad);
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ use crate::terminal::{sats, took};
 const AREA: &str = "wallet";
 /// How long the wallet may take for everything.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the daemon is told that its link may be one that can spend.
+const ALLOW_SPENDING: &str = "PORTAL__WALLET__NWC__ALLOW_SPENDING";
 
 /// Asks the wallet what it is and what it has.
 pub(super) async fn check(text: Option<&Secret<String>>) -> Vec<Finding> {
@@ -31,12 +33,19 @@ pub(super) async fn check(text: Option<&Secret<String>>) -> Vec<Finding> {
             return vec![Finding::bad(AREA, error.chain(), advice)];
         }
     };
-    let findings = tokio::time::timeout(PATIENCE, examine(wallet.as_ref())).await;
+    let allowed = std::env::var(ALLOW_SPENDING).is_ok_and(|text| is_yes(&text));
+    let findings = tokio::time::timeout(PATIENCE, examine(wallet.as_ref(), allowed)).await;
     wallet.shutdown().await;
     findings.unwrap_or_else(|_| vec![silent(&WalletError::Timeout)])
 }
 
-async fn examine(wallet: &dyn LightningWallet) -> Vec<Finding> {
+/// The forms of yes that the daemon takes.
+fn is_yes(text: &str) -> bool {
+    matches!(text, "true" | "1" | "yes" | "on")
+}
+
+/// Asks it. A link that may spend is one a daemon uses only where that is allowed.
+async fn examine(wallet: &dyn LightningWallet, spending_allowed: bool) -> Vec<Finding> {
     let asked = Instant::now();
     let info = match wallet.info().await {
         Ok(info) => info,
@@ -50,7 +59,17 @@ async fn examine(wallet: &dyn LightningWallet) -> Vec<Finding> {
     let may = |name: &str| info.methods.iter().any(|method| method == name);
     let (receive, pay) = (may("make_invoice") && may("lookup_invoice"), may("pay_invoice"));
     findings.push(match (receive, pay) {
-        (true, true) => Finding::ok(AREA, "its link may receive and pay"),
+        (true, true) if spending_allowed => {
+            Finding::ok(AREA, format!("its link may receive and pay, as {ALLOW_SPENDING} allows"))
+        }
+        (true, true) => Finding::warn(
+            AREA,
+            "its link may receive and pay: fit for a person's wallet; a daemon does not use it",
+            format!(
+                "for a daemon make a link that may only receive; or, to pay out as well, set \
+                 {ALLOW_SPENDING}=true"
+            ),
+        ),
         (true, false) => Finding::ok(AREA, "its link may receive, not pay: right for a daemon"),
         (false, true) => Finding::warn(
             AREA,
@@ -98,11 +117,22 @@ mod tests {
     async fn a_wallet_that_answers_is_fine_and_one_that_is_shut_is_not() {
         let network = SimulatedNetwork::new(Env::system());
         let wallet = network.wallet("a", Millisats::new(5_000)).expect("new");
-        let findings = examine(wallet.as_ref()).await;
+        let findings = examine(wallet.as_ref(), true).await;
         assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
         assert!(findings[2].message.ends_with("5 sats"));
         wallet.shutdown().await;
-        assert_eq!(examine(wallet.as_ref()).await[0].level, Level::Bad);
+        assert_eq!(examine(wallet.as_ref(), true).await[0].level, Level::Bad);
+    }
+
+    #[tokio::test]
+    async fn a_link_that_the_daemon_would_refuse_is_not_called_fine() {
+        let network = SimulatedNetwork::new(Env::system());
+        let wallet = network.wallet("a", Millisats::new(5_000)).expect("new");
+        let findings = examine(wallet.as_ref(), false).await;
+        assert_eq!(findings[1].level, Level::Warn, "{findings:?}");
+        let advice = findings[1].advice.as_deref().expect("advice");
+        assert!(advice.contains("PORTAL__WALLET__NWC__ALLOW_SPENDING=true"), "{advice}");
+        assert!(is_yes("true") && !is_yes("") && !is_yes("false"));
     }
 
     #[tokio::test]

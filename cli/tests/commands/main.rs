@@ -11,7 +11,7 @@ use portal_core::wallet::simulated::Fault;
 use portal_core::wallet::{LightningWallet, PaymentHash};
 use serde_json::Value;
 use tempfile::TempDir;
-use world::{Ear, Running, World, run, soon};
+use world::{DevDaemon, Ear, Running, World, daemon_program, run, run_with, soon};
 
 fn payment(amount: u64) -> NewSinglePayment {
     NewSinglePayment {
@@ -73,6 +73,33 @@ async fn a_new_key_is_encrypted_private_and_shown_only_when_asked() {
     let (opened, refusal) = run(folder.path(), &["key", "show", "--password-file", wrong]).await;
     assert!(!opened);
     assert_eq!(refusal[0]["code"], "key_locked");
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_a_record_for_programs() {
+    let folder = TempDir::new().expect("a folder");
+    for (arguments, said) in [
+        (&["wallet", "--limits", "3"][..], "unexpected argument '--limits' found"),
+        (&["key", "encrypt"], "the following required arguments were not provided: <"),
+        (&["dance"], "unrecognized subcommand 'dance'"),
+    ] {
+        let (ran, records) = run(folder.path(), arguments).await;
+        assert!(!ran && records.len() == 1, "{records:?}");
+        let record = &records[0];
+        assert_eq!((&record["type"], &record["code"]), (&"error".into(), &"usage".into()));
+        assert!(record["message"].as_str().is_some_and(|it| it.starts_with(said)), "{record}");
+    }
+}
+
+#[tokio::test]
+async fn logs_have_no_colours_where_nobody_looks_at_a_terminal() {
+    let folder = TempDir::new().expect("a folder");
+    let mut command = world::portal(folder.path());
+    command.args(["doctor", "--url", "http://127.0.0.1:9", "--relay", "ws://127.0.0.1:9"]);
+    let output = soon("the doctor", command.env("RUST_LOG", "trace").output()).await;
+    let log = String::from_utf8(output.expect("it runs").stderr).expect("utf-8");
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
 }
 
 #[tokio::test]
@@ -224,13 +251,16 @@ async fn a_demo_without_a_daemon_says_what_to_do() {
 
 #[tokio::test]
 async fn a_demo_goes_from_the_login_to_a_burned_ticket() {
-    // Beside our program when the workspace is built; cargo does not build it for this package.
-    let name = format!("portal-daemon{}", std::env::consts::EXE_SUFFIX);
-    let daemon = std::path::Path::new(env!("CARGO_BIN_EXE_portal")).with_file_name(name);
-    assert!(daemon.is_file(), "build it first: cargo build -p portal-daemon");
     let folder = TempDir::new().expect("a folder");
-    let daemon = daemon.to_str().expect("utf-8");
-    let (shown, records) = run(folder.path(), &["demo", "--daemon", daemon]).await;
+    let daemon = daemon_program();
+    // With any of these the daemon would not even start; with real ones, money would move.
+    let own = [
+        ("BREEZ_MNEMONIC", "no words of a wallet"),
+        ("NWC_URL", "no link"),
+        ("NOSTR_KEY", "no key"),
+        ("PORTAL__NOSTR__RELAYS", "no relay"),
+    ];
+    let (shown, records) = run_with(folder.path(), &own, &["demo", "--daemon", &daemon]).await;
     let last = records.last().expect("a record");
     assert!(shown && last["type"] == "result" && last["tickets_ms"].is_number(), "{last}");
     let steps = records.iter().filter(|record| record["type"] == "step");
@@ -267,7 +297,7 @@ async fn two_wallets_of_one_key_do_not_run_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_tells_good_from_bad_by_record_and_exit_code() {
-    let world = World::new().await;
+    let (world, daemon) = (World::new().await, DevDaemon::start().await);
     let relay = world.relay.url();
     let folder = world.folder.path();
     let level = |records: &[Value], area: &str| -> Vec<String> {
@@ -275,13 +305,30 @@ async fn the_doctor_tells_good_from_bad_by_record_and_exit_code() {
         of_area.map(|record| record["level"].as_str().unwrap_or("").to_owned()).collect()
     };
     let nowhere = ["--url", "http://127.0.0.1:9", "--daemon", "/nonexistent/daemon"];
+    let program = daemon_program();
+    let daemons = ["--url", &daemon.url, "--daemon", &program];
     let arguments = ["doctor", "--relay", &relay, "--nwc", world.nwc.expose()];
+    let arguments = [&arguments[..], &daemons, &["--token-file", &daemon.token_file]].concat();
     let (healthy, records) = run(folder, &arguments).await;
+    assert!(healthy, "{records:?}");
+    // It answers, has its relay and its wallet, and takes the token.
+    assert_eq!(level(&records, "daemon"), ["ok", "ok", "ok", "ok"], "{records:?}");
     assert_eq!(level(&records, "relay"), ["ok"]);
-    assert_eq!(level(&records, "wallet"), ["ok", "ok", "ok"]);
+    // It may spend: fit for a person, and a daemon would not use it.
+    assert_eq!(level(&records, "wallet"), ["ok", "warn", "ok"]);
     assert_eq!(level(&records, "key"), ["ok"]);
     let result = records.last().expect("a result");
-    assert_eq!((&result["type"], &result["ok"]), (&"result".into(), &healthy.into()));
+    assert_eq!((&result["type"], &result["ok"]), (&"result".into(), &true.into()));
+
+    let wrong = world.folder.path().join("wrong-token");
+    std::fs::write(&wrong, "not-the-token").expect("written");
+    let wrong = wrong.to_str().expect("utf-8");
+    let arguments = ["doctor", "--relay", &relay, "--token-file", wrong];
+    let (healthy, records) = run(folder, &[&arguments[..], &daemons].concat()).await;
+    assert!(!healthy);
+    assert_eq!(level(&records, "daemon"), ["ok", "ok", "ok", "bad"], "{records:?}");
+    let told = records.iter().find(|record| record["level"] == "bad").expect("one");
+    assert_eq!(told["message"], "it refuses the token");
 
     let mut arguments = vec!["doctor", "--relay", relay.as_str()];
     arguments.extend(nowhere);

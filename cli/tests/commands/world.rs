@@ -24,6 +24,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+#[path = "../../../daemon/src/config/environment.rs"]
+mod environment;
+
 /// Nothing in these tests may take longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct horse";
@@ -39,10 +42,10 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// The program, in a data folder of its own and with nothing of the environment's set-up.
 pub fn portal(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portal"));
-    for name in ["NWC_URL", "AUTH_TOKEN", "NOSTR_RELAYS", "PORTAL_RELAYS", "PORTAL_URL", "RUST_LOG"]
-    {
+    for name in environment::set_up() {
         command.env_remove(name);
     }
+    command.env_remove("RUST_LOG");
     command
         .env("PORTAL_DATA_DIR", folder)
         .env("PORTAL_KEY_PASSWORD", PASSWORD)
@@ -55,12 +58,77 @@ pub fn portal(folder: &Path) -> Command {
 
 /// Runs the program to its end: whether it went well, and its records.
 pub async fn run(folder: &Path, arguments: &[&str]) -> (bool, Vec<Value>) {
+    run_with(folder, &[], arguments).await
+}
+
+/// The same with variables in its environment.
+pub async fn run_with(
+    folder: &Path,
+    environment: &[(&str, &str)],
+    arguments: &[&str],
+) -> (bool, Vec<Value>) {
     let mut command = portal(folder);
-    command.arg("--json").args(arguments);
+    command.arg("--json").args(arguments).envs(environment.iter().copied());
     let output = soon("the program", command.output()).await.expect("it runs");
     let text = String::from_utf8(output.stdout).expect("utf-8");
     let records = text.lines().map(|line| serde_json::from_str(line).expect("JSON lines"));
     (output.status.success(), records.collect())
+}
+
+/// The daemon's program: beside ours when the workspace is built; cargo does not build it for this
+/// package.
+pub fn daemon_program() -> String {
+    let name = format!("portal-daemon{}", std::env::consts::EXE_SUFFIX);
+    let daemon = Path::new(env!("CARGO_BIN_EXE_portal")).with_file_name(name);
+    assert!(daemon.is_file(), "build it first: cargo build -p portal-daemon");
+    daemon.to_str().expect("utf-8").to_owned()
+}
+
+/// A daemon with `--dev`, killed when dropped.
+pub struct DevDaemon {
+    /// Where it is.
+    pub url: String,
+    /// A file with its token.
+    pub token_file: String,
+    _process: Child,
+    _folder: TempDir,
+}
+
+impl DevDaemon {
+    /// Starts it, and waits until it is ready.
+    pub async fn start() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let mut command = Command::new(daemon_program());
+        for name in environment::set_up() {
+            command.env_remove(name);
+        }
+        let mut process = command
+            .args(["--dev", "--json", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it runs");
+        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        let line = soon("the daemon", lines.next_line()).await.expect("utf-8").expect("a line");
+        let told: Value = serde_json::from_str(&line).expect("JSON");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let token_file = folder.path().join("token");
+        std::fs::write(&token_file, text(&told["dev"]["auth_token"])).expect("written");
+        let token_file = token_file.to_str().expect("utf-8").to_owned();
+        let url = text(&told["http"]);
+        soon("the daemon is ready", async {
+            let page = format!("{url}/readyz");
+            let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+            while !http.get(&page).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        Self { url, token_file, _process: process, _folder: folder }
+    }
 }
 
 /// A service, a relay, and a simulated network behind NIP-47.

@@ -8,6 +8,7 @@
 mod auth;
 mod breez;
 mod cashu;
+pub mod environment;
 mod info;
 mod lightning_address;
 mod limits;

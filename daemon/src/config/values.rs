@@ -306,3 +306,21 @@ fn nearest<'a>(key: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
         .max_by(|left, right| left.1.total_cmp(&right.1))
         .map(|(candidate, _)| *candidate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::environment::is_set_up;
+
+    #[test]
+    fn every_variable_that_is_read_is_known_as_somebodys_set_up() {
+        let read = SHORT_NAMES.iter().map(|(name, _)| *name);
+        let read = read.chain(SHORT_WALLETS.iter().map(|(name, _)| *name));
+        for name in read.chain([PREFIX, "PORTAL_CONFIG", "PORTAL_DATA_DIR"]) {
+            assert!(is_set_up(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "RUST_LOG", "NO_COLOR"] {
+            assert!(!is_set_up(name), "{name}");
+        }
+    }
+}

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{Socket, World, soon};
 
-async fn wallet(seed: u8) -> TicketWallet {
+pub async fn wallet(seed: u8) -> TicketWallet {
     let store = TicketStore::in_memory().expect("a store");
     let mut options = TicketWalletOptions::new(Env::system(), Secret::new([seed; 64]), store);
     options.strangers = AddressPolicy::Open;
     TicketWallet::open(options).await.expect("a wallet")
 }
 
-async fn mint() -> StockMint {
+pub async fn mint() -> StockMint {
     let options = StockMintOptions { token: Some("secret".into()), ..Default::default() };
     StockMint::start(options).await.expect("a mint")
 }

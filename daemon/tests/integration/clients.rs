@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
-use portal_core::client::RequestBody;
+use portal_core::cashu::TicketWallet;
+use portal_core::client::{Answered, Client, RequestBody};
 use portal_core::protocol::payment::PaymentStatus;
+use portal_core::protocol::subscription::RecurringStatus;
 use serde_json::{Value, json};
 
+use crate::cashu;
 use crate::harness::{Socket, TOKEN, World, approve_login, asked, wallet_app};
 
 /// A client that fails as the JVM client does: on any frame whose id it does not know, and on a
@@ -50,7 +53,12 @@ impl Strict {
     /// As `{"id":…,"cmd":…,"params":…}`, the text of `params` as it stands.
     async fn call(&mut self, id: &str, cmd: &str, params: Option<&str>) -> Value {
         let params = params.map_or(String::new(), |params| format!(r#","params":{params}"#));
-        self.send(id, format!(r#"{{"id":"{id}","cmd":"{cmd}"{params}}}"#)).await;
+        self.frame(id, format!(r#"{{"id":"{id}","cmd":"{cmd}"{params}}}"#)).await
+    }
+
+    /// Sends a frame as it stands; the answer to it.
+    async fn frame(&mut self, id: &str, text: String) -> Value {
+        self.send(id, text).await;
         loop {
             let frame = self.next().await;
             if frame["id"] == id {
@@ -58,6 +66,187 @@ impl Strict {
             }
         }
     }
+}
+
+/// A frame as a client writes it, and the type of the answer that it waits for. `ID`, `KEY` and the
+/// like stand for what differs from run to run.
+type Row = (&'static str, &'static str);
+
+/// With two base36 randoms as id; members without a value are left out, timestamps are strings.
+const TYPESCRIPT: &[Row] = &[
+    (
+        r#"{"id":"ID","cmd":"RequestRecurringPayment","params":{"main_key":"KEY","subkeys":[],"payment_request":{"amount":10000,"currency":"Millisats","recurrence":{"calendar":"monthly","max_payments":3,"first_payment_due":"SOON"},"description":"Gym","expires_at":"SOON"}}}"#,
+        "recurring_payment",
+    ),
+    (
+        r#"{"id":"ID","cmd":"CloseRecurringPayment","params":{"main_key":"KEY","subkeys":[],"subscription_id":"sub-1"}}"#,
+        "close_recurring_payment_success",
+    ),
+    (
+        r#"{"id":"ID","cmd":"SetProfile","params":{"profile":{"id":"1","pubkey":"KEY","name":"shop","display_name":"The shop","about":"Tea"}}}"#,
+        "profile",
+    ),
+    // Nobody answers there: the text begins as it always did.
+    (
+        r#"{"id":"ID","cmd":"FetchNip05Profile","params":{"nip05":"person@127.0.0.1:1"}}"#,
+        "Failed to fetch NIP-05 profile",
+    ),
+    (
+        r#"{"id":"ID","cmd":"IssueJwt","params":{"target_key":"KEY","duration_hours":1}}"#,
+        "issue_jwt",
+    ),
+    (
+        r#"{"id":"ID","cmd":"VerifyJwt","params":{"pubkey":"SERVICE","token":"TOKEN"}}"#,
+        "verify_jwt",
+    ),
+    (
+        r#"{"id":"ID","cmd":"MintCashu","params":{"mint_url":"MINT","static_auth_token":"secret","unit":"vip","amount":1,"description":"Door"}}"#,
+        "cashu_mint",
+    ),
+    (
+        r#"{"id":"ID","cmd":"SendCashuDirect","params":{"main_key":"KEY","subkeys":[],"token":"TOKEN"}}"#,
+        "send_cashu_direct_success",
+    ),
+    (
+        r#"{"id":"ID","cmd":"RequestCashu","params":{"recipient_key":"KEY","subkeys":[],"mint_url":"MINT","unit":"vip","amount":1}}"#,
+        "cashu_response",
+    ),
+    (
+        r#"{"id":"ID","cmd":"BurnCashu","params":{"mint_url":"MINT","unit":"vip","token":"TOKEN","static_auth_token":"secret"}}"#,
+        "cashu_burn",
+    ),
+    (r#"{"id":"ID","cmd":"AddRelay","params":{"relay":"ws://127.0.0.1:1"}}"#, "add_relay"),
+    (r#"{"id":"ID","cmd":"RemoveRelay","params":{"relay":"ws://127.0.0.1:1"}}"#, "remove_relay"),
+];
+
+/// With a UUID as id; members come in the order of its constructors, nulls are left out.
+const JVM: &[Row] = &[
+    (
+        r#"{"id":"ID","cmd":"RequestRecurringPayment","params":{"main_key":"KEY","subkeys":[],"payment_request":{"amount":10000,"currency":"Millisats","recurrence":{"calendar":"monthly","first_payment_due":"SOON"},"current_exchange_rate":{"rate":1.5,"source":"x","time":SOON},"expires_at":"SOON"}}}"#,
+        "recurring_payment",
+    ),
+    (
+        r#"{"id":"ID","cmd":"CloseRecurringPayment","params":{"main_key":"KEY","subkeys":[],"subscription_id":"sub-1"}}"#,
+        "close_recurring_payment_success",
+    ),
+    (r#"{"id":"ID","cmd":"SetProfile","params":{"profile":{"name":"shop"}}}"#, "profile"),
+    (
+        r#"{"id":"ID","cmd":"FetchNip05Profile","params":{"nip05":"person@127.0.0.1:1"}}"#,
+        "Failed to fetch NIP-05 profile",
+    ),
+    (
+        r#"{"id":"ID","cmd":"IssueJwt","params":{"target_key":"KEY","duration_hours":24}}"#,
+        "issue_jwt",
+    ),
+    (
+        r#"{"id":"ID","cmd":"VerifyJwt","params":{"pubkey":"SERVICE","token":"TOKEN"}}"#,
+        "verify_jwt",
+    ),
+    (
+        r#"{"id":"ID","cmd":"MintCashu","params":{"mint_url":"MINT","static_auth_token":"secret","unit":"vip","amount":1}}"#,
+        "cashu_mint",
+    ),
+    (
+        r#"{"id":"ID","cmd":"SendCashuDirect","params":{"main_key":"KEY","subkeys":[],"token":"TOKEN"}}"#,
+        "send_cashu_direct_success",
+    ),
+    (
+        r#"{"id":"ID","cmd":"RequestCashu","params":{"mint_url":"MINT","unit":"vip","amount":1,"recipient_key":"KEY","subkeys":[]}}"#,
+        "cashu_response",
+    ),
+    (
+        r#"{"id":"ID","cmd":"BurnCashu","params":{"mint_url":"MINT","static_auth_token":"secret","unit":"vip","token":"TOKEN"}}"#,
+        "cashu_burn",
+    ),
+    (r#"{"id":"ID","cmd":"AddRelay","params":{"relay":"ws://127.0.0.1:1"}}"#, "add_relay"),
+    (r#"{"id":"ID","cmd":"RemoveRelay","params":{"relay":"ws://127.0.0.1:1"}}"#, "remove_relay"),
+];
+
+/// Says yes to everything.
+async fn agreeable(app: &Client, phone: &TicketWallet) {
+    while let Some(request) = app.requests().next().await {
+        match &request.body {
+            RequestBody::Recurring(wanted) => {
+                let confirmed = RecurringStatus::Confirmed {
+                    subscription_id: "sub-1".into(),
+                    authorized_amount: wanted.amount,
+                    authorized_currency: wanted.currency.clone(),
+                    authorized_recurrence: wanted.recurrence.clone(),
+                };
+                app.replies().recurring(&request, confirmed).await.expect("replied");
+                app.requests().handled(request.id).await.expect("saved");
+            }
+            RequestBody::Ticket(_) => {
+                let answered = app.tickets(phone).answer(&request, false).await.expect("answers");
+                assert_eq!(answered, Answered::Given);
+            }
+            RequestBody::TicketGift(_) => {
+                assert!(app.tickets(phone).take(&request).await.expect("taken").is_some());
+            }
+            RequestBody::SubscriptionClosed(_) => {
+                app.requests().handled(request.id).await.expect("saved");
+            }
+            other => panic!("nobody asks for {other:?}"),
+        }
+    }
+}
+
+/// Sends all frames of a client, one after another.
+async fn run_all(client: &mut Strict, rows: &[Row], id: impl Fn(usize) -> String, fixed: &Fixed) {
+    let mut token = String::new();
+    for (number, (frame, kind)) in rows.iter().enumerate() {
+        let id = id(number);
+        let mut text = (*frame).to_owned();
+        for (name, value) in fixed {
+            text = text.replace(name, value);
+        }
+        // Last: what stands in a token stays as it is.
+        let text = text.replace("ID", &id).replace("TOKEN", &token);
+        let answer = client.frame(&id, text).await;
+        if answer["type"] == "error" {
+            let message = answer["message"].as_str().expect("a text");
+            assert!(message.starts_with(kind), "{kind}: {answer}");
+            continue;
+        }
+        let data = &answer["data"];
+        assert_eq!(data["type"], *kind, "{answer}");
+        if let Some(new) = data["token"].as_str().or_else(|| data["status"]["token"].as_str()) {
+            new.clone_into(&mut token);
+        }
+    }
+}
+
+/// What stands for what, other than ids and tokens.
+type Fixed = [(&'static str, String); 4];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_other_command_of_the_first_clients_works() {
+    let mut world = World::new().await;
+    world.tickets = Some(cashu::wallet(1).await);
+    let (mint, phone) = (cashu::mint().await, cashu::wallet(2).await);
+    let (daemon, app) = (world.daemon().await, world.app().await);
+    let soon = portal_core::env::Env::system().now().as_secs() + 600;
+    let fixed = [
+        ("KEY", world.person_key()),
+        ("SERVICE", daemon.state.service.main_key().to_hex()),
+        ("MINT", mint.url()),
+        ("SOON", soon.to_string()),
+    ];
+    let auth = format!(r#"{{"token":"{TOKEN}"}}"#);
+    let backends = async {
+        let mut client = Strict::new(daemon.stranger().await);
+        client.call("k3j2h1g0f9", "Auth", Some(&auth)).await;
+        run_all(&mut client, TYPESCRIPT, |number| format!("k3j2h1g0f9x{number}"), &fixed).await;
+        let mut client = Strict::new(daemon.stranger().await);
+        let uuid = |number: usize| format!("0b8e8c9e-52a5-4f0e-9d3b-0000000000{number:02}");
+        client.call(&uuid(99), "Auth", Some(&auth)).await;
+        run_all(&mut client, JVM, uuid, &fixed).await;
+    };
+    tokio::select! {
+        () = agreeable(&app, &phone) => panic!("the app has stopped"),
+        () = backends => {}
+    }
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

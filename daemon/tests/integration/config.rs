@@ -145,6 +145,29 @@ fn dev_in(folder: &Path) -> (Owned, Value) {
     (child, serde_json::from_str(&line).expect("JSON"))
 }
 
+#[test]
+fn dev_says_that_it_is_play_only_when_it_is() {
+    let told = |environment: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().to_str().expect("text");
+        let arguments = ["--dev", "--listen", "127.0.0.1:0", "--data-dir", data];
+        let child = daemon(&arguments, environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let mut child = Owned(child);
+        let lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
+        let mut lines = lines.map(|line| line.expect("text"));
+        lines.find(|line| line.contains(" play:") || line.contains("no real money"))
+    };
+    let play = told(&[]).expect("told");
+    assert!(play.contains("no real money, no real secrets"), "{play}");
+    let real = [("NOSTR_KEY", KEY), ("NOSTR_RELAYS", "ws://127.0.0.1:9")];
+    let real = told(&real).expect("told");
+    assert!(real.contains("Not all of this is play: configured by you: key, relays."), "{real}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -246,6 +269,7 @@ fn dev_starts_tells_is_healthy_and_ends_on_sigterm() {
     let log = log.join().expect("it does not panic").expect("text");
     let secret = link.split("secret=").nth(1).expect("a secret");
     let mint_token = ready["dev"]["mint_token"].as_str().expect("a token");
+    assert!(!log.contains('\u{1b}'), "colours, and nobody looks at a terminal");
     for secret in [token, secret, mint_token] {
         assert!(!log.contains(secret), "a secret in the log");
     }

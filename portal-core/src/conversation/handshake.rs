@@ -27,6 +27,10 @@ pub struct Handshake {
     /// Whether the flag `no_request` is in the URL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_request: bool,
+    /// The relays in the URL of a static token, which is printed and must not change. None were
+    /// kept with the first ones, nor are they for a one-time URL, which is kept as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<Box<str>>,
     /// When a one-time URL ends; `None` for a static token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -91,5 +95,18 @@ impl Handshake {
     #[must_use]
     pub const fn is_static(&self) -> bool {
         self.expires_at.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_before_relays_were_kept_is_read() {
+        let stored = r#"{"token":"table%207","plain_token":"table 7"}"#;
+        let handshake: Handshake = serde_json::from_str(stored).expect("readable");
+        assert!(handshake.is_static() && handshake.relays.is_empty());
+        assert_eq!(serde_json::to_string(&handshake).expect("text"), stored);
     }
 }

@@ -1,6 +1,5 @@
 //! The loop that owns the engine: one job after another, never waiting for anything but the next.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -141,7 +140,7 @@ pub struct MachineLoop {
     /// How many batches were handed to the store.
     pub(super) saved: u64,
     pub(super) debts: Vec<Debt>,
-    pub(super) own_relays: Arc<Mutex<HashSet<RelayAddress>>>,
+    pub(super) own_relays: Arc<Mutex<Vec<RelayAddress>>>,
     pub(super) tasks: Tasks,
 }
 

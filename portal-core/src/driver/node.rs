@@ -1,7 +1,7 @@
 //! One key on the network: what [`Service`](crate::service::Service) and
 //! [`Client`](crate::client::Client) stand on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub struct Node {
     counters: Arc<Counters>,
     queries: Arc<Queries>,
     peers: Arc<Mutex<Recent<PublicKey, PeerRecord>>>,
-    own_relays: Arc<Mutex<HashSet<RelayAddress>>>,
+    own_relays: Arc<Mutex<Vec<RelayAddress>>>,
     waiters: Arc<Mutex<HashMap<nostr::EventId, mpsc::UnboundedSender<Acceptance>>>>,
     policy: AddressPolicy,
     jobs: mpsc::UnboundedSender<Job>,
@@ -125,8 +125,13 @@ impl Node {
         });
         let pool = connector(ear);
         pool.set_subscriptions(subscriptions(&env, &key, role));
-        let own_relays: Arc<Mutex<HashSet<RelayAddress>>> =
-            Arc::new(Mutex::new(relays.iter().cloned().collect()));
+        let mut distinct: Vec<RelayAddress> = Vec::new();
+        for relay in &relays {
+            if !distinct.contains(relay) {
+                distinct.push(relay.clone());
+            }
+        }
+        let own_relays = Arc::new(Mutex::new(distinct));
 
         let watch = wallet
             .as_ref()
@@ -436,28 +441,26 @@ impl Node {
 
     /// Adds a relay of our own.
     pub fn add_relay(&self, relay: RelayAddress) {
-        self.own_relays.lock().unwrap_or_else(PoisonError::into_inner).insert(relay.clone());
+        let mut own = self.own_relays.lock().unwrap_or_else(PoisonError::into_inner);
+        if !own.contains(&relay) {
+            own.push(relay.clone());
+        }
+        drop(own);
         self.pool.add(relay);
     }
 
     /// Removes a relay of our own. False when it was not there.
     pub fn remove_relay(&self, relay: &RelayAddress) -> bool {
-        self.own_relays.lock().unwrap_or_else(PoisonError::into_inner).remove(relay);
+        let mut own = self.own_relays.lock().unwrap_or_else(PoisonError::into_inner);
+        own.retain(|known| known != relay);
+        drop(own);
         self.pool.remove(relay)
     }
 
-    /// Our own relays.
+    /// Our own relays, in the order in which they were named.
     #[must_use]
     pub fn own_relays(&self) -> Vec<RelayAddress> {
-        let mut relays: Vec<_> = self
-            .own_relays
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect();
-        relays.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        relays
+        self.own_relays.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many conversations are open, or `None` when the loop does not answer within a second.

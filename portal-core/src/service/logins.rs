@@ -11,6 +11,10 @@ use crate::primitives::StreamId;
 use crate::protocol::auth::AuthChallenge;
 use crate::protocol::handshake::KeyHandshakeUrl;
 
+/// No URL of ours names more relays: deployed wallets fail on a URL with more than five that they
+/// do not know.
+const MOST_RELAYS: usize = 5;
+
 /// The longest static token.
 const MAX_TOKEN: usize = 512;
 
@@ -44,7 +48,9 @@ pub struct HandshakeOpened {
 impl Logins<'_> {
     /// Makes a URL that a person's wallet opens.
     ///
-    /// A static token gives the same URL and stream whenever it is asked for.
+    /// The URL names our first five relays. A static token gives the same URL and stream whenever
+    /// it is asked for, also when relays were added or removed since; only when none of those in
+    /// it is ours any more, so that nobody could open it, there is another URL.
     ///
     /// # Errors
     /// When the service has no relay, the token is too long or reads in a URL like another one in
@@ -66,11 +72,12 @@ impl Logins<'_> {
     async fn one_time_url(&self, no_request: bool, call: Call) -> Result<HandshakeOpened, Error> {
         let node = self.0;
         let token = node.env().alphanumeric(32);
-        let url = self.url(&token, no_request)?;
+        let url = self.url(&token, no_request, &self.relays())?.to_string();
         let conversation = Conversation::Handshake(Box::new(Handshake {
             token: token.into(),
             plain_token: None,
             no_request,
+            relays: Vec::new(),
             expires_at: Some(node.env().now().saturating_add(PATIENCE)),
         }));
         // The same key gives the same URL: it is kept as the answer beside the stream.
@@ -93,12 +100,14 @@ impl Logins<'_> {
     ) -> Result<HandshakeOpened, Error> {
         bounded(token, "the static token", MAX_TOKEN)?;
         let node = self.0;
-        let url = self.parsed_url(token, no_request)?;
+        let relays = self.relays();
+        let url = self.url(token, no_request, &relays)?;
         let in_url = url.token().to_owned();
         let handshake = Handshake {
             plain_token: (in_url != token).then(|| token.into()),
             token: in_url.into(),
             no_request,
+            relays: relays.iter().map(|relay| relay.as_str().into()).collect(),
             expires_at: None,
         };
         let attach = call.attach.clone();
@@ -119,7 +128,7 @@ impl Logins<'_> {
             // before is in the log.
             node.hub().attach(node.store(), stream, last_index, sink).await?;
         }
-        let url = self.url(token, handshake.no_request)?;
+        let url = self.url(token, handshake.no_request, &self.relays_of(&handshake))?.to_string();
         Ok(HandshakeOpened { url, stream, repeated: !fresh, last_index })
     }
 
@@ -164,14 +173,31 @@ impl Logins<'_> {
         .await
     }
 
-    fn url(&self, token: &str, no_request: bool) -> Result<String, Error> {
-        Ok(self.parsed_url(token, no_request)?.to_string())
+    /// The relays that a new URL names.
+    fn relays(&self) -> Vec<String> {
+        let own = self.0.own_relays();
+        own.iter().take(MOST_RELAYS).map(|relay| relay.as_str().to_owned()).collect()
     }
 
-    fn parsed_url(&self, token: &str, no_request: bool) -> Result<KeyHandshakeUrl, Error> {
+    /// The relays in the URL of a static token.
+    fn relays_of(&self, handshake: &Handshake) -> Vec<String> {
+        let own = self.0.own_relays();
+        let ours = |kept: &str| own.iter().any(|relay| relay.as_str() == kept);
+        if handshake.relays.iter().any(|kept| ours(kept)) {
+            handshake.relays.iter().map(|kept| kept.to_string()).collect()
+        } else {
+            self.relays()
+        }
+    }
+
+    fn url(
+        &self,
+        token: &str,
+        no_request: bool,
+        relays: &[String],
+    ) -> Result<KeyHandshakeUrl, Error> {
         let key = self.0.key();
-        let relays = self.0.own_relays().iter().map(|relay| relay.as_str().to_owned()).collect();
-        let url = KeyHandshakeUrl::new(key.main_key(), relays, token)?;
+        let url = KeyHandshakeUrl::new(key.main_key(), relays.to_vec(), token)?;
         let url = if key.is_subkey() { url.with_subkey(key.public_key())? } else { url };
         Ok(url.with_no_request(no_request)?)
     }

@@ -225,3 +225,53 @@ async fn two_proofs_from_one_key_for_two_main_keys_harm_nobody() {
     liar.send(kinds::AUTH_RESPONSE, service.public_key(), &answer).await;
     service.streams().wait(opened.stream).await.expect("its own login works too");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_go_on_during_a_flood_of_well_signed_events_from_many_strangers() {
+    const STRANGERS: usize = 200;
+    const EACH: usize = 15;
+    let world = careless().await;
+    let (service, client) = (world.service().await, world.client().await);
+    let us = service.public_key();
+    // Sealed for us and signed as they should be: only what they answer was never asked.
+    let flood: Vec<String> = (0..STRANGERS)
+        .flat_map(|_| {
+            let keys = Keys::generate();
+            (0..EACH).map(move |number| {
+                let text =
+                    format!(r#"{{"challenge":"{number}","status":{{"status":"declined"}}}}"#);
+                let version = nostr::nips::nip44::Version::V2;
+                let sealed = nostr::nips::nip44::encrypt(keys.secret_key(), &us, text, version);
+                frame(&event(&keys, kinds::AUTH_RESPONSE, &us, &sealed.expect("fits"), 0))
+            })
+        })
+        .collect();
+    let counters = service.node().counters();
+    let over = std::cell::Cell::new(false);
+    let flooding = async {
+        for (index, text) in flood.iter().enumerate() {
+            world.relay.send_raw(text);
+            if index % 100 == 99 {
+                // Lets the relay's own queue drain; the service gets all of it.
+                let read = || {
+                    counters.refused(Refusal::Unexpected) + 200 > u64::try_from(index).expect("few")
+                };
+                until("the flood is read", read).await;
+            }
+        }
+        over.set(true);
+    };
+    let logging_in = async {
+        let mut logins = 0_u32;
+        while !over.get() {
+            assert_eq!(login(&service, &client).await, client.main_key());
+            logins += 1;
+        }
+        logins
+    };
+    let ((), logins) = tokio::join!(flooding, logging_in);
+    assert!(logins > 0);
+    let all = u64::try_from(flood.len()).expect("few");
+    until("all of it is read", || counters.refused(Refusal::Unexpected) == all).await;
+    assert_eq!(login(&service, &client).await, client.main_key());
+}

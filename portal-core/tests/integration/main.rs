@@ -1,5 +1,6 @@
 //! A service and a client that talk over a real relay on loopback, with a simulated wallet.
 
+mod clocks;
 mod conversations;
 mod delivery;
 mod harness;
@@ -14,6 +15,8 @@ mod peer;
 mod prices;
 mod profile;
 mod refund;
+mod relay_login;
 mod subkeys;
 mod subscriptions;
 mod tenants;
+mod urls;

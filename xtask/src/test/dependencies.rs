@@ -1,10 +1,12 @@
-//! The steps about what others wrote and how we write: licences, bans, sources, spelling.
+//! The steps about what others wrote and how we write: licences, bans, sources, lock files,
+//! spelling.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::Job;
+use crate::fuzz;
 use crate::process;
 use crate::setup;
 
@@ -25,6 +27,19 @@ pub fn deny(job: &Job) -> Result<()> {
         return job.run(command(&["check", "advisories"]));
     }
     job.note("advisories not checked: their database cannot be fetched here")
+}
+
+/// The fuzz targets have lock files of their own, which no other step looks at: with stale ones
+/// every run would need the network and change the tree.
+pub fn locks(job: &Job) -> Result<()> {
+    for package in fuzz::PACKAGES {
+        let manifest = format!("{package}/Cargo.toml");
+        let tree = ["tree", "--locked", "--depth", "0", "--manifest-path", &manifest];
+        job.run(job.workspace.cargo(&tree)).with_context(|| {
+            format!("if it is stale: `cargo update --workspace --manifest-path {manifest}`")
+        })?;
+    }
+    Ok(())
 }
 
 /// No word is misspelt.

@@ -83,6 +83,13 @@ const STEPS: &[Step] = &[
     ),
     step("doc", "the documentation builds without a warning", "Cargo.toml", 15, rust::doc),
     step("deny", "licences, bans, sources, advisories", "deny.toml", 10, dependencies::deny),
+    step(
+        "locks",
+        "the fuzz targets' lock files are fresh",
+        "portal-core/fuzz/Cargo.toml",
+        5,
+        dependencies::locks,
+    ),
     step("spelling", "spelling", "typos.toml", 5, dependencies::spelling),
     step("tidy", "layers, sizes, forbidden calls", "portal-core/tests/tidy.rs", 10, rust::tidy),
     step("bindings", "generated code is as generated", "jvm/pom.xml", 15, |job| {

@@ -55,8 +55,8 @@ async fn login(mut socket: WebSocket, state: &AppState, peer: &Peer) -> Option<W
         }
         Ok(ControlFlow::Break(None)) => None,
         Err(_) => {
-            let error = CommandError::new(ErrorCode::Unauthenticated, "Not authenticated in time");
-            last_words(socket, &FrameId::none(), &error, close_code::POLICY).await;
+            // No frame: there is nothing that it would answer.
+            goodbye(socket, close_code::POLICY, ErrorCode::Unauthenticated.word()).await;
             None
         }
     }

@@ -71,6 +71,16 @@ impl<'a> Incoming<'a> {
     }
 }
 
+/// The event in what a relay says, when it is passed on; for the fuzzer.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn event_in(text: &str) -> Option<Cow<'_, str>> {
+    match Incoming::read(text) {
+        Incoming::Event(frame) => Some(frame),
+        _ => None,
+    }
+}
+
 /// `["OK","<id>",true|false,""]`, the form in which nearly all answers come, without a parser.
 fn plain_ok(text: &str) -> Option<Incoming<'_>> {
     let rest = text.strip_prefix(OK)?;

@@ -34,6 +34,8 @@ use tokio_util::task::TaskTracker;
 pub use self::backoff::BackoffOptions;
 #[cfg(feature = "cashu")]
 pub(crate) use self::dial::{Socket, dial};
+#[cfg(feature = "testing")]
+pub use self::frame::event_in;
 use self::link::Link;
 use self::standing::Subscription;
 use super::{

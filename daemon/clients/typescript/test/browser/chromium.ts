@@ -21,9 +21,9 @@ const FLAGS = [
 ];
 const PATIENCE = 30_000;
 
-/** Where Chromium is, if anywhere: `CHROMIUM`, or a usual place. */
+/** Where Chromium is, if anywhere: what `CHROMIUM` names, whether it is there or not, else a usual place. */
 export function findChromium(): string | undefined {
-  return [process.env['CHROMIUM'], ...NAMES].find((path) => path !== undefined && existsSync(path));
+  return process.env['CHROMIUM'] || NAMES.find((path) => existsSync(path));
 }
 
 export class Chromium {

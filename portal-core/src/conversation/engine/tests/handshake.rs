@@ -14,6 +14,7 @@ fn one_time(token: &str) -> Conversation {
         token: token.into(),
         plain_token: None,
         no_request: false,
+        relays: Vec::new(),
         expires_at: Some(at(300)),
     }))
 }
@@ -23,6 +24,7 @@ fn static_token(in_url: &str, plain: &str) -> Conversation {
         token: in_url.into(),
         plain_token: (in_url != plain).then(|| plain.into()),
         no_request: false,
+        relays: Vec::new(),
         expires_at: None,
     }))
 }
