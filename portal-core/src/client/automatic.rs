@@ -9,7 +9,8 @@
 //! ```
 //!
 //! After a crash the request is held again and finds its reservation; the journal of payments
-//! makes sure that its invoice is paid once. A reservation whose request is gone is settled or
+//! makes sure that its invoice is paid once. One that is paid and in the books already, so that only
+//! the answer is missing, takes no other period. A reservation whose request is gone is settled or
 //! given back by what the journal says.
 
 use std::collections::HashSet;
@@ -242,6 +243,10 @@ impl Payer {
             invoice: amount,
             unfair,
         };
+        let subscription_id = subscription_id.clone();
+        if known.automatic && demand.service == known.service && self.is_paid(&demand).await? {
+            return Ok(Verdict::Pay { subscription_id, demand });
+        }
         match known.judge(&demand, self.env.now()) {
             Err(doubt) => Ok(Verdict::Ask(doubt)),
             Ok(period) => {
@@ -249,9 +254,15 @@ impl Payer {
                     let batch = vec![Write::PutAuthorization(known.record())];
                     commit(&*self.store, batch).await?;
                 }
-                Ok(Verdict::Pay { subscription_id: subscription_id.clone(), demand })
+                Ok(Verdict::Pay { subscription_id, demand })
             }
         }
+    }
+
+    /// Whether the journal says that the invoice is paid: paying it is only saying so.
+    async fn is_paid(&self, demand: &Demand) -> Result<bool, StorageError> {
+        let row = self.store.outgoing(demand.payment_hash).await?;
+        Ok(row.is_some_and(|row| matches!(row.status, OutgoingStatus::Settled { .. })))
     }
 
     async fn pay(

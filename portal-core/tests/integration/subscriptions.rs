@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use portal_core::client::{Allowance, Client, ClientBuilder, RequestBody};
+use portal_core::conversation::Conversation;
 use portal_core::env::mock;
 use portal_core::event::{PortalEvent, SubscriptionEnd, SubscriptionUpdate};
 use portal_core::identity::LocalKey;
+use portal_core::payments::pay::reconcile;
 use portal_core::primitives::{StreamId, Timestamp};
 use portal_core::protocol::Currency;
 use portal_core::protocol::subscription::{Recurrence, RecurringStatus};
@@ -13,7 +15,13 @@ use portal_core::service::{
     Call, ChargeOptions, NewRecurringPayment, Recipient, SchedulePlan, Service, ServiceBuilder,
 };
 use portal_core::storage::memory::MemoryStore;
-use portal_core::storage::schedule::ScheduleFilter;
+use portal_core::storage::schedule::{AuthorizationStore as _, ScheduleFilter};
+use portal_core::storage::{
+    ConversationRecord, ConversationStore as _, OutgoingStore as _, Write, commit,
+};
+use portal_core::subscriptions::authorized::Authorization;
+use portal_core::wallet::PaymentHash;
+use portal_core::wallet::simulated::Fault;
 
 use crate::harness::{World, invoice_of, log, next, soon, until};
 
@@ -281,6 +289,66 @@ async fn what_the_person_authorised_is_paid_without_asking_and_everything_else_a
     let known = client.subscriptions().get(&agreed.subscription_id).await.expect("reads");
     assert!(known.expect("kept").closed.expect("over").by_service);
     stranger.shutdown().await;
+    client.shutdown().await;
+    service.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_was_booked_before_the_app_died_takes_no_other_period() {
+    let (env, _) = mock::env(Timestamp::from_secs(START), 5);
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| charging(builder.env(env.clone()))).await;
+    let client = world.client_with(|builder| paying(&world, builder.env(env.clone()))).await;
+    let person = Recipient::new(client.main_key());
+    service
+        .subscriptions()
+        .request_scheduled(person, plan(), SchedulePlan::default(), Call::default())
+        .await
+        .expect("asked");
+    world.person_wallet.order(Fault::PayLater);
+    let request = next(&client).await;
+    let agreed = client.subscriptions().confirm(&request, Allowance::default()).await;
+    let name = agreed.expect("open").subscription_id;
+    client.requests().handled(request.id).await.expect("saved");
+    let under_way = async {
+        loop {
+            if let Some(payment) = world.client_store.pending_outgoing().await.expect("reads").pop()
+            {
+                return payment.payment_hash;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let hash = soon("it is being paid", under_way).await;
+    assert!(client.shutdown().await);
+    // It died when the payment had settled and was in the books, and the answer was not sent.
+    let store = std::sync::Arc::new(world.client_store.reopen());
+    world.network.settle(PaymentHash(hash)).expect("under way");
+    assert_eq!(reconcile(&env, &*store, &*world.person_wallet).await.expect("reads"), 0);
+    let load = async || {
+        let record = store.authorization(&name).await.expect("reads").expect("agreed");
+        Authorization::read(&record).expect("ours")
+    };
+    let mut books = load().await;
+    books.settle(&hash);
+    commit(&*store, vec![Write::PutAuthorization(books.record())]).await.expect("saved");
+
+    let again = store.clone();
+    let client =
+        world.client_with(|builder| paying(&world, builder.env(env.clone()).store(again))).await;
+    let answered = async {
+        let is_held = |record: &ConversationRecord| {
+            let read = serde_json::from_slice(&record.state).expect("ours");
+            matches!(read, Conversation::Answer(answer) if !answer.handled)
+        };
+        while store.conversations().await.expect("reads").iter().any(is_held) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon("it is answered", answered).await;
+    assert_eq!(load().await, books, "one payment takes one period");
+    assert_eq!(client.requests().all(), [], "the person saw nothing of it");
+    assert_eq!(world.network.settled().len(), 1);
     client.shutdown().await;
     service.shutdown().await;
 }
