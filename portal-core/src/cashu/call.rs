@@ -161,7 +161,8 @@ impl Inner {
             return Err(error);
         }
         self.release(operation, calling, State::Asked, &[]).await?;
-        Err(self.fail(operation, error).await)
+        // Now it is known: nothing has happened.
+        Err(self.fail(operation, CashuError::Refused { code: 0 }).await)
     }
 
     /// Whether all inputs are unspent and no output is signed, as the mint says.

@@ -380,7 +380,8 @@ impl Gate {
             CashuError::InvalidToken { .. } => Ok(Verdict::Refused(Refusal::Forged)),
             error
                 if error.outcome() == Outcome::Unknown
-                    || matches!(error, CashuError::Unauthorized) =>
+                    // Neither is a word about the ticket.
+                    || matches!(error, CashuError::Unauthorized | CashuError::Refused { code: 0 }) =>
             {
                 match error {
                     // Nothing that a ticket can bring about: the mint is not there.
