@@ -17,7 +17,8 @@ use crate::protocol::{Currency, ExchangeRate};
 use crate::storage::OutgoingRecord;
 use crate::wallet::bolt11::Bolt11;
 use crate::wallet::{
-    Balance, Direction, Invoice, LightningWallet, NewInvoice, PaymentHash, WalletError, WalletInfo,
+    Direction, Invoice, KnownBalance, LightningWallet, NewInvoice, PaymentHash, WalletError,
+    WalletInfo,
 };
 
 /// How long a wallet may take to make an invoice.
@@ -319,16 +320,23 @@ impl Payments<'_> {
         Ok(self.0.store().outgoing(hash.0).await?)
     }
 
-    /// What the wallet is, and what is in it.
+    /// What the wallet is, and what is in it; while it is away, what it said last, with its age.
     ///
     /// # Errors
-    /// When there is no wallet or it does not answer.
+    /// When there is no wallet, or it does not answer and never did since the start.
     ///
     /// # Cancel safety
     /// Safe to drop.
-    pub async fn wallet_info(&self) -> Result<(WalletInfo, Balance), Error> {
-        let wallet = self.wallet()?;
-        Ok((wallet.info().await?, wallet.balance().await?))
+    pub async fn wallet_info(&self) -> Result<(WalletInfo, KnownBalance), Error> {
+        let (wallet, payer) = (self.wallet()?, self.payer()?);
+        Ok(match payer.known_info().await? {
+            (info, true) => (info, wallet.known_balance().await?),
+            // It does not answer: asking for the balance would take as long again.
+            (info, false) => {
+                let balance = wallet.last_balance().ok_or(WalletError::Unreachable)?;
+                (info, KnownBalance { balance, stale: true })
+            }
+        })
     }
 
     pub(super) fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
