@@ -146,6 +146,9 @@ pub enum NodeError {
     /// A bound is reached.
     #[error("the request was answered too often")]
     TooMany,
+    /// There is no room for more of what strangers can have opened.
+    #[error("too many invoices are open that anybody may pay")]
+    Full,
     /// The message does not fit an event.
     #[error("the message is longer than {MAX_PLAINTEXT_BYTES} bytes")]
     TooLarge,

@@ -13,6 +13,7 @@ mod payment;
 mod peer;
 mod prices;
 mod profile;
+mod receipts;
 mod refund;
 mod subkeys;
 mod subscriptions;

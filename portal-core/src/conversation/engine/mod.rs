@@ -20,6 +20,7 @@ use nostr::PublicKey;
 use super::peer::Peer;
 use super::refund::{PaidOut, RefundState};
 use super::route::{Route, Routes};
+use super::walkin::MOST_OPEN;
 use super::{Change, Conversation, Effect, Saved, Step, Via, ask, handshake};
 use crate::event::PortalEvent;
 use crate::primitives::{ErrorCode, Millisats, StreamId, Timestamp};
@@ -78,6 +79,9 @@ pub struct Engine {
     talkers: BTreeSet<StreamId>,
     crowd: Crowd,
     closes: Option<StreamId>,
+    receipts: Option<StreamId>,
+    /// How many invoices are open that anybody may pay.
+    walkins: usize,
     /// The minute, and how many closes of unknown subscriptions were passed on in it.
     unknown_closes: (u64, u32),
     /// How many requests to the person came.
@@ -105,6 +109,8 @@ impl Engine {
             talkers: BTreeSet::new(),
             crowd: Crowd::default(),
             closes: None,
+            receipts: None,
+            walkins: 0,
             unknown_closes: (0, 0),
             arrivals: 0,
         }
@@ -148,6 +154,12 @@ impl Engine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Whether there is room for this conversation: strangers can have some opened.
+    #[must_use]
+    pub const fn has_room_for(&self, conversation: &Conversation) -> bool {
+        !matches!(conversation, Conversation::WalkIn(_)) || self.walkins < MOST_OPEN
     }
 
     /// Opens a conversation: saved, then told to the world.
@@ -251,8 +263,14 @@ impl Engine {
         amount: Millisats,
     ) -> Step {
         let mut step = Step::default();
+        let mut receipt = None;
         for stream in self.requests_for(payment_hash) {
-            if let Some(Conversation::Payment(payment)) = self.get(stream) {
+            if self.receipts.is_some()
+                && let Some(Conversation::WalkIn(walkin)) = self.get(stream)
+            {
+                receipt = Some(walkin.settled(preimage.map(str::to_owned), amount));
+                self.end(stream, &mut step);
+            } else if let Some(Conversation::Payment(payment)) = self.get(stream) {
                 step.changes.push(Change::Received {
                     stream,
                     main_key: payment.peer.main_key,
@@ -263,6 +281,11 @@ impl Engine {
                 let moved = payment.settled(preimage.map(str::to_owned));
                 self.moved(stream, moved, &mut step);
             }
+        }
+        // In the batch that ends what waited for it: told once, whatever happens meanwhile.
+        if let (Some(receipts), Some(event)) = (self.receipts, receipt) {
+            self.append(receipts, event, &mut step);
+            self.save(receipts, &mut step);
         }
         step
     }
@@ -275,6 +298,10 @@ impl Engine {
                 && let Some(moved) = payment.unsettled(at)
             {
                 self.moved(stream, moved, &mut step);
+            } else if let Some(Conversation::WalkIn(walkin)) = self.get(stream)
+                && walkin.is_given_up(at)
+            {
+                self.end(stream, &mut step);
             }
         }
         step
@@ -354,7 +381,9 @@ impl Engine {
                     self.end(stream, step);
                 }
             }
-            Conversation::Subscription(_) | Conversation::Closes => {}
+            // The last word is the wallet's: see `unsettled`.
+            Conversation::WalkIn(walkin) => step.effects.push(walkin.watched.watch(true)),
+            Conversation::Subscription(_) | Conversation::Closes | Conversation::Receipts => {}
         }
     }
 
@@ -394,6 +423,11 @@ impl Engine {
                 send.recipients.iter().for_each(|key| self.crowd.befriend(*key));
             }
             Conversation::Closes => self.closes = Some(stream),
+            Conversation::Receipts => self.receipts = Some(stream),
+            Conversation::WalkIn(walkin) => {
+                self.invoices.insert((walkin.watched.payment_hash, stream));
+                self.walkins = self.walkins.saturating_add(1);
+            }
             Conversation::Handshake(_)
             | Conversation::Ask(_)
             | Conversation::Refund(_)
@@ -419,7 +453,10 @@ impl Engine {
             Conversation::Answer(answer) => {
                 (Some(answer.expires_at), answer.undelivered().next().is_some())
             }
-            Conversation::Subscription(_) | Conversation::Closes => (None, false),
+            Conversation::WalkIn(walkin) => (Some(walkin.watched_until()), false),
+            Conversation::Subscription(_) | Conversation::Closes | Conversation::Receipts => {
+                (None, false)
+            }
         };
         if talks {
             self.talkers.insert(stream);
@@ -478,6 +515,7 @@ impl Engine {
                 step.effects.extend(connect(&payment.peer, payment.expires_at));
                 step.effects.extend(payment.watched.map(|invoice| invoice.watch(false)));
             }
+            Some(Conversation::WalkIn(walkin)) => step.effects.push(walkin.watched.watch(false)),
             Some(Conversation::Refund(refund)) => match refund.pay_out(stream) {
                 Some(pay_out) => step.effects.push(pay_out),
                 None => {
@@ -532,12 +570,12 @@ impl Engine {
         match entry.conversation {
             Conversation::Payment(payment) => {
                 if let Some(invoice) = payment.watched {
-                    let payment_hash = invoice.payment_hash;
-                    self.invoices.remove(&(payment_hash, stream));
-                    if self.requests_for(payment_hash).is_empty() {
-                        step.effects.push(Effect::Unwatch { payment_hash });
-                    }
+                    self.forget_invoice(invoice.payment_hash, stream, step);
                 }
+            }
+            Conversation::WalkIn(walkin) => {
+                self.walkins = self.walkins.saturating_sub(1);
+                self.forget_invoice(walkin.watched.payment_hash, stream, step);
             }
             Conversation::Answer(answer) => {
                 self.crowd.leave(&answer);
@@ -546,6 +584,7 @@ impl Engine {
                 }
             }
             Conversation::Closes => self.closes = None,
+            Conversation::Receipts => self.receipts = None,
             Conversation::Handshake(_)
             | Conversation::Ask(_)
             | Conversation::Refund(_)
@@ -553,6 +592,14 @@ impl Engine {
             | Conversation::Subscription(_) => {}
         }
         step.effects.push(Effect::Ended(stream));
+    }
+
+    /// The wallet is asked no longer, unless something else waits for the same money.
+    fn forget_invoice(&mut self, payment_hash: [u8; 32], stream: StreamId, step: &mut Step) {
+        self.invoices.remove(&(payment_hash, stream));
+        if self.requests_for(payment_hash).is_empty() {
+            step.effects.push(Effect::Unwatch { payment_hash });
+        }
     }
 }
 
@@ -570,7 +617,10 @@ fn routes_of(conversation: &Conversation) -> Vec<Route> {
         Conversation::Answer(answer) => {
             vec![Route::inbound(&answer.from, answer.kind, &answer.id)]
         }
-        Conversation::Send(_) | Conversation::Closes => Vec::new(),
+        Conversation::Send(_)
+        | Conversation::WalkIn(_)
+        | Conversation::Closes
+        | Conversation::Receipts => Vec::new(),
     }
 }
 

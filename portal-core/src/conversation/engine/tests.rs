@@ -10,3 +10,4 @@ mod properties;
 mod refund;
 mod send;
 mod subscription;
+mod walkin;
