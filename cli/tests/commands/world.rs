@@ -39,8 +39,16 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// The program, in a data folder of its own and with nothing of the environment's set-up.
 pub fn portal(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portal"));
-    for name in ["NWC_URL", "AUTH_TOKEN", "NOSTR_RELAYS", "PORTAL_RELAYS", "PORTAL_URL", "RUST_LOG"]
-    {
+    let names = [
+        "NWC_URL",
+        "AUTH_TOKEN",
+        "NOSTR_RELAYS",
+        "PORTAL_RELAYS",
+        "PORTAL_RATES",
+        "PORTAL_URL",
+        "RUST_LOG",
+    ];
+    for name in names {
         command.env_remove(name);
     }
     command

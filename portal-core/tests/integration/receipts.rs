@@ -23,6 +23,16 @@ async fn asked(service: &Service, msat: u64) -> Invoice {
     service.payments().walk_in(new).await.expect("made")
 }
 
+/// Waits until nothing is open but the two streams that always are: closes and receipts.
+async fn nothing_is_open(service: &Service) {
+    let wait = async {
+        while service.node().open_conversations().await != Some(2) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon("they are given up", wait).await;
+}
+
 fn amount(event: &PortalEvent) -> u64 {
     match event {
         PortalEvent::LightningAddressPayment { amount_msat, .. } => amount_msat.as_u64(),
@@ -115,8 +125,7 @@ async fn an_invoice_that_cannot_be_saved_is_shown_to_nobody() {
     assert_eq!(unmade.code(), ErrorCode::WalletUnavailable);
     let nameless = NewWalkIn { name: String::new(), ..new };
     assert!(service.payments().walk_in(nameless).await.is_err());
-    let always = 2;
-    assert_eq!(service.node().open_conversations().await, Some(always), "closes and receipts");
+    nothing_is_open(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,12 +138,6 @@ async fn what_nobody_paid_is_forgotten_without_a_word() {
     }
     assert_eq!(service.node().open_conversations().await, Some(5));
     clock.advance(Duration::from_secs(600 + 3600));
-    let node = service.clone();
-    let wait = async {
-        while node.node().open_conversations().await != Some(2) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon("they are given up", wait).await;
+    nothing_is_open(&service).await;
     assert_eq!(log(&service, RECEIPTS).await, []);
 }
