@@ -324,7 +324,7 @@ impl Desk<'_> {
                 let status = OutgoingStatus::Failed { reason: reason.clone() };
                 self.no(record, status, false, PayError::Failed { reason }).await
             }
-            Err(error) if is_certain_no(&error) => {
+            Err(error) if error.nothing_was_sent() => {
                 let status = OutgoingStatus::Refused { reason: error.to_string() };
                 self.no(record, status, true, PayError::Wallet(error)).await
             }
@@ -509,33 +509,6 @@ fn amount_of(invoice: &Bolt11, given: Option<Millisats>) -> Result<Millisats, Pa
         return bad("there is not that much money");
     }
     Ok(amount)
-}
-
-/// Whether the wallet certainly has not taken the payment. What is not known to mean that, may
-/// mean anything.
-fn is_certain_no(error: &WalletError) -> bool {
-    match error {
-        WalletError::BadRequest { .. }
-        | WalletError::Unsupported { .. }
-        | WalletError::MaySpend => true,
-        WalletError::Refused { code, .. } => matches!(
-            code.as_str(),
-            "INSUFFICIENT_BALANCE"
-                | "QUOTA_EXCEEDED"
-                | "RESTRICTED"
-                | "UNAUTHORIZED"
-                | "RATE_LIMITED"
-                | "NOT_IMPLEMENTED"
-                | "NOT_SENT"
-                | "NO_MATCHING_LEAVES"
-                | crate::wallet::FEE_TOO_HIGH
-        ),
-        // A wallet that is being shut down may have handed it on before.
-        WalletError::Timeout
-        | WalletError::Unreachable
-        | WalletError::BadAnswer { .. }
-        | WalletError::ShutDown => false,
-    }
 }
 
 /// Whether a payment that the wallet does not know will never be sent: its invoice has been over

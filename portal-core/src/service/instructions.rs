@@ -115,7 +115,7 @@ impl Payments<'_> {
             description: Some(offer.description.clone()).filter(|text| !text.is_empty()),
             expiry: WITHDRAWAL,
         };
-        let invoice = make_invoice(&**wallet, request).await?;
+        let invoice = make_invoice(&**wallet, request, self.0.env().now()).await?;
         offer.claim(&invoice.bolt11, &self.web()).await?;
         Ok(Withdrawal { amount, payment_hash: invoice.payment_hash })
     }

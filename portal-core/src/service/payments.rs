@@ -134,7 +134,7 @@ impl Payments<'_> {
                 description: new.description.clone(),
                 expiry: patience,
             };
-            let invoice = make_invoice(&**wallet, request).await?;
+            let invoice = make_invoice(&**wallet, request, node.env().now()).await?;
             let expires_at = node.env().now().saturating_add(patience).min(invoice.expires_at);
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = PaymentRequest::Single(SinglePaymentRequest {
@@ -254,7 +254,7 @@ impl Payments<'_> {
                 description: new.description.clone(),
                 expiry: expires_at.saturating_since(now),
             };
-            let invoice = make_invoice(&**wallet, order).await?;
+            let invoice = make_invoice(&**wallet, order, node.env().now()).await?;
             let expires_at = expires_at.min(invoice.expires_at);
             let request_id = new.request_id.clone();
             let request_id = request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
@@ -365,6 +365,7 @@ impl Payments<'_> {
 pub(crate) async fn make_invoice(
     wallet: &dyn LightningWallet,
     order: NewInvoice,
+    now: Timestamp,
 ) -> Result<Invoice, Error> {
     let wanted = order.amount;
     let made = tokio::time::timeout(WALLET_PATIENCE, wallet.make_invoice(order));
@@ -378,6 +379,10 @@ pub(crate) async fn make_invoice(
     let most = Millisats::new(wanted.sats_rounded_up().saturating_mul(1000));
     if read.amount.is_none_or(|amount| amount < wanted || amount > most) {
         return Err(bad("an invoice for another amount").into());
+    }
+    // An old one of its own, or its clock is far from ours: nobody could pay it.
+    if read.is_expired_at(now) {
+        return Err(bad("an invoice that is over already").into());
     }
     Ok(Invoice { created_at: read.created_at, expires_at: read.expires_at, ..made })
 }

@@ -63,6 +63,9 @@ impl Payments<'_> {
         if read.amount != Some(amount) {
             return Err(bad("an invoice for another amount").into());
         }
+        if read.is_expired_at(node.env().now()) {
+            return Err(bad("an invoice that is over already").into());
+        }
         let watched = WatchedInvoice {
             payment_hash: read.payment_hash.0,
             made_at: read.created_at,

@@ -399,4 +399,28 @@ impl WalletError {
             | Self::ShutDown => false,
         }
     }
+
+    /// For a payment: whether it certainly was not sent and will not be, so that it may be made
+    /// again. What is not known to mean that may mean anything: a wallet's own code of an error
+    /// that it had itself, or one that nobody has seen before.
+    #[must_use]
+    pub fn nothing_was_sent(&self) -> bool {
+        match self {
+            Self::BadRequest { .. } | Self::Unsupported { .. } | Self::MaySpend => true,
+            Self::Refused { code, .. } => matches!(
+                code.as_str(),
+                "INSUFFICIENT_BALANCE"
+                    | "QUOTA_EXCEEDED"
+                    | "RESTRICTED"
+                    | "UNAUTHORIZED"
+                    | "RATE_LIMITED"
+                    | "NOT_IMPLEMENTED"
+                    | "NOT_SENT"
+                    | "NO_MATCHING_LEAVES"
+                    | FEE_TOO_HIGH
+            ),
+            // A wallet that is being shut down may have handed it on before.
+            Self::Timeout | Self::Unreachable | Self::BadAnswer { .. } | Self::ShutDown => false,
+        }
+    }
 }

@@ -208,3 +208,42 @@ async fn a_brought_invoice_that_cannot_be_paid_as_asked_is_not_sent_to_anyone() 
     }
     assert_eq!(service.node().open_conversations().await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_is_over_already_is_not_sent_to_anyone() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let world = World::with_env(env.clone()).await;
+    let wallet = Liar::new(&world);
+    let shared: Arc<dyn LightningWallet> = wallet.clone();
+    let service = world.service_with(|builder| builder.env(env).wallet(shared)).await;
+    let person = Recipient::new(world.client_key.public_key());
+    let old = made(&world, 2_000).await;
+    clock.advance(Duration::from_secs(300));
+    *wallet.invoice.lock().expect("not poisoned") = Some(old);
+    let before = service.node().open_conversations().await;
+    let asked = service.payments().request_single(person, coffee(), Call::default()).await;
+    assert_eq!(asked.expect_err("nobody could pay it").code(), ErrorCode::WalletRefused);
+    assert_eq!(service.node().open_conversations().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_ends_with_an_invoice_that_is_shorter_than_was_asked_for() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let theirs = Env::new(clock.clone(), Arc::new(mock::SeededRng::new(2)));
+    let world = World::with_env(env.clone()).await;
+    let wallet = Liar::new(&world);
+    let shared: Arc<dyn LightningWallet> = wallet.clone();
+    let service = world.service_with(|builder| builder.env(env).wallet(shared)).await;
+    let client = world.client_with(|builder| builder.env(theirs)).await;
+    let short = Duration::from_secs(60);
+    let order = NewInvoice { amount: Millisats::new(2_000), description: None, expiry: short };
+    let made = world.merchant_wallet.make_invoice(order).await.expect("made");
+    *wallet.invoice.lock().expect("not poisoned") = Some(made.clone());
+    let (mut ear, call) = heard();
+    let person = Recipient::new(client.main_key());
+    service.payments().request_single(person, coffee(), call).await.expect("asked");
+    let request = next(&client).await;
+    assert_eq!(request.expires_at, made.expires_at);
+    clock.advance(short);
+    assert_eq!(update(ear.body().await), PaymentUpdate::Timeout);
+}

@@ -211,7 +211,7 @@ async fn pay_invoice(core: &Core, client: &Client, params: PayInvoiceParams) -> 
     let certainly_not = match &outcome {
         Ok(PayOutcome::Failed { .. }) => true,
         Ok(PayOutcome::Settled { .. } | PayOutcome::Pending) => false,
-        Err(error) => !error.outcome_unknown(),
+        Err(error) => error.nothing_was_sent(),
     };
     if reserved && certainly_not {
         release(client, read.payment_hash);
