@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use portal_core::cashu::CashuError;
 use portal_core::identity::{KeyError, MnemonicError};
 use portal_core::keystore::KeyStoreError;
+use portal_core::rates::http::NoSuchSource;
 use portal_core::relay::AddressError;
 use portal_core::storage::StorageError;
 use portal_core::wallet::nwc::NwcUriError;
@@ -109,6 +110,9 @@ pub enum CliError {
     /// The wallet link.
     #[error(transparent)]
     Nwc(#[from] NwcUriError),
+    /// A source of exchange rates.
+    #[error(transparent)]
+    RateSource(#[from] NoSuchSource),
     /// The simulated ledger.
     #[error(transparent)]
     Simulated(#[from] NetworkError),
@@ -137,6 +141,7 @@ impl CliError {
             Self::Storage { source: StorageError::InUse, .. } => "in_use",
             Self::Storage { .. } => "storage_failed",
             Self::Nwc(_) => "invalid_nwc_url",
+            Self::RateSource(_) => "invalid_rate_source",
             Self::Simulated(_) => "simulated_wallet",
             Self::Relay(_) => "invalid_relay",
         }
@@ -186,6 +191,7 @@ impl CliError {
             | Self::PasswordsDiffer
             | Self::Storage { .. }
             | Self::Nwc(_)
+            | Self::RateSource(_)
             | Self::Simulated(_)
             | Self::Relay(_) => return None,
         })

@@ -15,11 +15,12 @@ use portal_core::protocol::Currency;
 use portal_core::protocol::auth::AuthStatus;
 use portal_core::protocol::handshake::{ClientInfo, KeyHandshakeUrl};
 use portal_core::protocol::payment::{PaymentStatus, SinglePaymentRequest};
+use portal_core::rates::RateDesk;
 use portal_core::relay::{RelayAddress, RelayPool, RelaySink};
 use portal_core::storage::{OutgoingRecord, Store};
 use portal_core::wallet::LightningWallet;
 use portal_core::wallet::bolt11::Bolt11;
-use portal_core::wallet::nwc::{NwcOptions, NwcUri, NwcWallet};
+use portal_core::wallet::nwc::{ConnectError, NwcOptions, NwcUri, NwcWallet};
 use tokio::runtime::Handle;
 
 use crate::error::CliError;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What they pay from.
     pub wallet: Option<Arc<dyn LightningWallet>>,
+    /// What they compare the rates of services with.
+    pub rates: Option<Arc<RateDesk>>,
     /// Whether services may name relays on private addresses.
     pub allow_private: bool,
 }
@@ -98,15 +101,17 @@ impl Person {
     /// # Errors
     /// When the memory cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, CliError> {
-        let Parts { key, relays, store, wallet, allow_private } = parts;
+        let Parts { key, relays, store, wallet, rates, allow_private } = parts;
         let env = Env::system();
-        let client = Client::builder(key)
+        let mut builder = Client::builder(key)
             .relays(relays)
             .store(Arc::clone(&store))
             .env(env.clone())
-            .allow_private_relays(allow_private)
-            .start(Handle::current())
-            .await?;
+            .allow_private_relays(allow_private);
+        if let Some(rates) = rates {
+            builder = builder.rates(rates);
+        }
+        let client = builder.start(Handle::current()).await?;
         Ok(Self { client, store, wallet, env })
     }
 
@@ -272,15 +277,40 @@ impl Person {
 /// When the link cannot be used.
 pub fn link(uri: &NwcUri) -> Result<Arc<dyn LightningWallet>, CliError> {
     let env = Env::system();
-    let (relays, pool_env) = (uri.relays.clone(), env.clone());
-    let connect = move |sink: Arc<dyn RelaySink>| -> Arc<dyn RelayPool> {
-        let pool = websocket(Handle::current(), pool_env, true)(sink);
+    let connect = connector(uri, env.clone());
+    Ok(Arc::new(NwcWallet::connect(uri, connect, env, NwcOptions::default())?))
+}
+
+/// The same for a wallet that is used again and again: what its messages are sealed with is kept,
+/// and no relay can have it replaced by something worse.
+///
+/// # Errors
+/// When the link cannot be used, or the memory cannot be read.
+pub async fn link_kept(
+    uri: &NwcUri,
+    store: Arc<dyn Store>,
+) -> Result<Arc<dyn LightningWallet>, CliError> {
+    let env = Env::system();
+    let connect = connector(uri, env.clone());
+    let wallet = NwcWallet::connect_kept(uri, connect, env, NwcOptions::default(), store).await;
+    Ok(Arc::new(wallet.map_err(|error| match error {
+        ConnectError::Link(error) => CliError::from(error),
+        ConnectError::Storage(error) => portal_core::Error::from(error).into(),
+    })?))
+}
+
+fn connector(
+    uri: &NwcUri,
+    env: Env,
+) -> impl FnOnce(Arc<dyn RelaySink>) -> Arc<dyn RelayPool> + use<> {
+    let relays = uri.relays.clone();
+    move |sink| {
+        let pool = websocket(Handle::current(), env, true)(sink);
         for relay in relays {
             pool.add(relay);
         }
         pool
-    };
-    Ok(Arc::new(NwcWallet::connect(uri, connect, env, NwcOptions::default())?))
+    }
 }
 
 /// The part of the examination that needs no wallet.

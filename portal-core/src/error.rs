@@ -266,6 +266,7 @@ const fn node(error: &NodeError) -> ErrorCode {
         NodeError::Storage(error) => error.code(),
         NodeError::Over => ErrorCode::NotFound,
         NodeError::TooMany => ErrorCode::AlreadyAnswered,
+        NodeError::Full => ErrorCode::TooMany,
         NodeError::TooLarge => ErrorCode::TooLarge,
         NodeError::Fault => ErrorCode::Internal,
         NodeError::MistakableToken => ErrorCode::InvalidToken,

@@ -88,6 +88,20 @@ pub enum PortalEvent {
         /// The main key of that key.
         main_key: PublicKey,
     },
+    /// Somebody paid one of our Lightning addresses; by the wallet's word.
+    LightningAddressPayment {
+        /// What stands before the `@`.
+        name: String,
+        /// What came.
+        amount_msat: Millisats,
+        /// BOLT11.
+        invoice: String,
+        /// 64 hex digits.
+        payment_hash: String,
+        /// 64 hex digits, checked against the payment hash.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preimage: Option<String>,
+    },
     /// A subscription that is charged for us moved.
     SubscriptionUpdate {
         /// To where.
@@ -116,7 +130,9 @@ impl PortalEvent {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         match self {
-            Self::KeyHandshake { .. } | Self::ClosedRecurringPayment { .. } => false,
+            Self::KeyHandshake { .. }
+            | Self::ClosedRecurringPayment { .. }
+            | Self::LightningAddressPayment { .. } => false,
             Self::PaymentStatusUpdate { status } => matches!(status, PaymentUpdate::Paid { .. }),
             Self::SubscriptionUpdate { status } => {
                 matches!(status, SubscriptionUpdate::Closed { .. })

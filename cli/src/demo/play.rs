@@ -39,6 +39,7 @@ pub async fn perform(ready: Ready, stage: &Stage) -> Result<(), DemoError> {
         relays,
         store: Arc::new(MemoryStore::new()),
         wallet: Some(link(&link_of_person)?),
+        rates: None,
         allow_private: true,
     };
     let person = Person::start(parts).await?;

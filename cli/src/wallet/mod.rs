@@ -4,6 +4,7 @@
 //! happens while it runs, [`tickets`] what becomes of tickets meanwhile, [`show`] is how it looks.
 
 mod input;
+mod prices;
 mod session;
 mod show;
 mod tickets;
@@ -12,9 +13,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use portal_core::client::TOLERANCE_PERMILLE;
 use portal_core::env::Env;
 use portal_core::identity::LocalKey;
 use portal_core::primitives::{Millisats, Secret};
+use portal_core::rates::RateDesk;
 use portal_core::relay::RelayAddress;
 use portal_core::storage::Store;
 use portal_core::storage::sqlite::{SqliteOptions, SqliteStore};
@@ -24,11 +27,11 @@ use portal_core::wallet::simulated::SimulatedNetwork;
 
 use crate::error::CliError;
 use crate::key::KeyFile;
-use crate::person::{Parts, Person, link};
+use crate::person::{Parts, Person, link_kept};
 use crate::place::{Place, create_folder};
 use crate::terminal::Terminal;
 use crate::tickets::Tickets;
-use session::Session;
+use session::{Automatic, Session};
 
 /// Where a person listens who did not say where.
 pub const USUAL_RELAYS: [&str; 3] =
@@ -59,6 +62,20 @@ pub struct Arguments {
     /// The most that --auto pays at once, in millisatoshi.
     #[arg(long, value_name = "MSAT", default_value_t = 0, requires = "auto")]
     limit: u64,
+    /// What --auto compares amounts in fiat with, before it pays them: `all` public sources of
+    /// exchange rates, `none` (then it asks), or some by name, also at another address
+    /// (kraken=https://…).
+    #[arg(
+        long,
+        value_name = "SOURCES",
+        env = "PORTAL_RATES",
+        value_delimiter = ',',
+        default_value = "all"
+    )]
+    rates: Vec<String>,
+    /// How far the rate of a service may be from ours, in thousandths, before --auto asks.
+    #[arg(long, value_name = "PERMILLE", default_value_t = TOLERANCE_PERMILLE, requires = "auto")]
+    tolerance: u16,
     /// The lightning wallet to pay from (nostr+walletconnect://…).
     #[arg(long, value_name = "URI", env = "NWC_URL", hide_env_values = true)]
     nwc: Option<String>,
@@ -73,7 +90,8 @@ pub struct Ready {
     key: LocalKey,
     relays: Vec<RelayAddress>,
     allow_private: bool,
-    auto: Option<Millisats>,
+    auto: Option<Automatic>,
+    rates: Option<Arc<RateDesk>>,
     funds: Funds,
     store_path: PathBuf,
     tickets: Tickets,
@@ -98,6 +116,8 @@ pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
         allow_private_mints,
         auto,
         limit,
+        rates,
+        tolerance,
         nwc,
         simulated,
     } = arguments;
@@ -107,6 +127,8 @@ pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
     let relays = named.into_iter().map(RelayAddress::parse).collect::<Result<Vec<_>, _>>()?;
     let nwc = nwc.filter(|text| !text.trim().is_empty()).map(Secret::new);
     let nwc = nwc.map(|text| NwcUri::parse(text.expose())).transpose()?;
+    // Whoever decides here asks nobody for a rate.
+    let rates = if auto { prices::desk(&rates, &Env::system())? } else { None };
     let (_, key) = key.open(place)?;
     create_folder(place.folder()?)?;
     let owner = key.public_key();
@@ -121,7 +143,8 @@ pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
         key,
         relays,
         allow_private: allow_private_relays,
-        auto: auto.then_some(Millisats::new(limit)),
+        auto: auto.then_some(Automatic { limit: Millisats::new(limit), tolerance }),
+        rates,
         funds,
         store_path: place.wallet_file(owner, "sqlite")?,
         tickets,
@@ -133,14 +156,14 @@ pub fn prepare(arguments: Arguments, place: &Place) -> Result<Ready, CliError> {
 /// # Errors
 /// When it cannot start, its memory fails, or the output cannot be written.
 pub async fn run(ready: Ready, terminal: &Terminal) -> Result<ExitCode, CliError> {
-    let Ready { url, key, relays, allow_private, auto, funds, store_path, tickets } = ready;
+    let Ready { url, key, relays, allow_private, auto, rates, funds, store_path, tickets } = ready;
     let store: Arc<dyn Store> = Arc::new(
         SqliteStore::open(&store_path, SqliteOptions::default())
             .map_err(|source| CliError::Storage { path: store_path, source })?,
     );
     let (wallet, pays_with): (Option<Arc<dyn LightningWallet>>, _) = match funds {
         Funds::None => (None, "none"),
-        Funds::Nwc(uri) => (Some(link(&uri)?), "nwc"),
+        Funds::Nwc(uri) => (Some(link_kept(&uri, Arc::clone(&store)).await?), "nwc"),
         Funds::Simulated(path) => {
             let network = SimulatedNetwork::open(&path, Env::system())?;
             (Some(network.wallet("person", PLAY_MONEY)?), "simulated")
@@ -148,10 +171,11 @@ pub async fn run(ready: Ready, terminal: &Terminal) -> Result<ExitCode, CliError
     };
     let tickets = tickets.open(terminal).await?;
     let own_relays = relays.clone();
-    let parts = Parts { key, relays, store, wallet, allow_private };
+    let parts = Parts { key, relays, store, wallet, rates, allow_private };
     let person = Arc::new(Person::start(parts).await?);
     let mut session = Session::new(Arc::clone(&person), tickets.clone(), *terminal, auto);
-    show::ready(terminal, &person, &own_relays, pays_with, auto)?;
+    let limit = auto.map(|auto| auto.limit);
+    show::ready(terminal, &person, &own_relays, pays_with, limit)?;
     let result = session.run(url).await;
     drop(session);
     person.stop().await;

@@ -3,7 +3,9 @@
 //!
 //! ```text
 //!   request ──▶ introduced (name, invoice examined) ──▶ asked ──yes──▶ answered / being paid
-//!                     │ must not be paid, --auto                └no / in time no answer ──▶ over
+//!                     │ must not be paid,               ▲       └no / in time no answer ──▶ over
+//!                     │ --auto ──a price in fiat that ──┘
+//!                     │          no rate vouches for
 //!                     └────────────────────────────────▶ answered without a question
 //! ```
 //!
@@ -28,6 +30,7 @@ use portal_core::wallet::bolt11::Bolt11;
 use tokio::task::JoinSet;
 
 use super::input::{lines, next_line};
+use super::prices;
 use super::show::{self, PaymentEnd};
 use super::tickets::{self, By};
 use crate::error::CliError;
@@ -39,13 +42,22 @@ use crate::tickets::holdings;
 /// How long the end waits for payments that are under way.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
+/// What `--auto` does without asking.
+#[derive(Clone, Copy, Debug)]
+pub struct Automatic {
+    /// The most that it pays at once.
+    pub limit: Millisats,
+    /// How far the rate of a service may be from ours, in thousandths.
+    pub tolerance: u16,
+}
+
 /// A running wallet.
 pub struct Session {
     pub(super) person: Arc<Person>,
     pub(super) tickets: TicketWallet,
     pub(super) terminal: Terminal,
-    /// Answer without asking, and pay up to this much at once.
-    pub(super) auto: Option<Millisats>,
+    /// Answer without asking.
+    pub(super) auto: Option<Automatic>,
     /// Requests that were seen in this run.
     taken: HashSet<StreamId>,
     pub(super) work: JoinSet<Done>,
@@ -91,6 +103,8 @@ pub(super) struct Introduction {
     request: IncomingRequest,
     name: Option<String>,
     examined: Option<Result<Bolt11, Unpayable>>,
+    /// Why `--auto` asks about its price.
+    doubt: Option<String>,
     /// The person agreed before a restart.
     agreed: bool,
 }
@@ -101,7 +115,7 @@ impl Session {
         person: Arc<Person>,
         tickets: TicketWallet,
         terminal: Terminal,
-        auto: Option<Millisats>,
+        auto: Option<Automatic>,
     ) -> Self {
         Self {
             person,
@@ -171,8 +185,14 @@ impl Session {
     /// Finds out who asks, and whether there is something to decide.
     fn take(&mut self, request: IncomingRequest) {
         self.taken.insert(request.id);
-        let person = Arc::clone(&self.person);
+        let (person, auto) = (Arc::clone(&self.person), self.auto);
         self.work.spawn(async move {
+            let pricing = async {
+                match auto {
+                    Some(auto) => prices::doubt(&person.client, &request, auto.tolerance).await,
+                    None => None,
+                }
+            };
             let examining = async {
                 let RequestBody::Payment(asked) = &request.body else { return (None, false) };
                 let examined = person.examine(asked).await;
@@ -182,9 +202,9 @@ impl Session {
                 };
                 (Some(examined), record.is_some())
             };
-            let (name, (examined, agreed)) =
-                tokio::join!(person.name_of(request.service), examining);
-            Done::Introduced(Box::new(Introduction { request, name, examined, agreed }))
+            let (name, (examined, agreed), doubt) =
+                tokio::join!(person.name_of(request.service), examining, pricing);
+            Done::Introduced(Box::new(Introduction { request, name, examined, doubt, agreed }))
         });
     }
 
@@ -222,7 +242,7 @@ impl Session {
     }
 
     async fn introduced(&mut self, introduction: Introduction) -> Result<(), CliError> {
-        let Introduction { request, name, examined, agreed } = introduction;
+        let Introduction { request, name, examined, doubt, agreed } = introduction;
         let (invoice, unpayable) = match examined {
             Some(Ok(invoice)) => (Some(invoice), None),
             Some(Err(reason)) => (None, Some(reason)),
@@ -270,7 +290,14 @@ impl Session {
                     self.waiting.push_back(question);
                     Ok(())
                 }
-                Some(limit) => {
+                Some(Automatic { limit, .. }) => {
+                    if let Some(doubt) = doubt.filter(|_| within(&question, limit)) {
+                        let text = format!("the price has to be looked at: {doubt}");
+                        let id = question.request.id;
+                        show::note(&self.terminal, "price_unchecked", Some(id), &text)?;
+                        self.waiting.push_back(question);
+                        return Ok(());
+                    }
                     show::request(
                         &self.terminal,
                         &question.request,

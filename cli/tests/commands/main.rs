@@ -1,5 +1,6 @@
 //! The program as its users run it: keys in files, a wallet against a service, the doctor.
 
+mod prices;
 mod tickets;
 mod world;
 

@@ -1,4 +1,4 @@
-//! `GetWalletInfo`: which wallet this is and what is in it.
+//! `GetWalletInfo`: which wallet this is and what is in it, as far back as it could be asked.
 
 use portal_core::primitives::{Millisats, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ pub struct Reply {
     pub balance_msat: Millisats,
     /// When the wallet said so.
     pub balance_at: Timestamp,
+    /// Whether the wallet could not be asked now: this is what it said then.
+    pub stale: bool,
     /// `bitcoin`, `testnet`, `signet`, `regtest`, when the wallet says.
     pub network: Option<String>,
     /// Whether it keeps the fees of a payment within a bound that it is given.
@@ -28,7 +30,7 @@ pub struct Reply {
 pub(super) async fn handle(_: Request, context: Context<'_>) -> Result<Outcome> {
     let what = "Failed to get wallet info";
     context.wallet(what)?;
-    let (info, balance) = context
+    let (info, known) = context
         .service
         .payments()
         .wallet_info()
@@ -36,8 +38,9 @@ pub(super) async fn handle(_: Request, context: Context<'_>) -> Result<Outcome> 
         .map_err(|error| super::failed(error, what))?;
     let reply = Reply {
         wallet_type: info.kind,
-        balance_msat: balance.amount,
-        balance_at: balance.at,
+        balance_msat: known.balance.amount,
+        balance_at: known.balance.at,
+        stale: known.stale,
         network: info.network,
         caps_fees: info.caps_fees,
     };

@@ -5,7 +5,7 @@ use nostr::PublicKey;
 use portal_core::primitives::{ErrorCode, Secret, StreamId};
 use portal_core::protocol::Currency;
 use portal_core::protocol::calendar::Calendar;
-use portal_core::service::Recipient;
+use portal_core::service::{self, Recipient};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::CommandError;
@@ -137,18 +137,26 @@ fn read_cursor<E: serde::de::Error>(text: &str) -> Result<Option<u64>, E> {
 
 /// The stream that collects every close, by the name it has in the REST dialect.
 pub const CLOSES: &str = "recurring-payment-close";
+/// The stream of payments to our Lightning addresses, by a name of the same kind.
+pub const RECEIPTS: &str = "lightning-address";
+
+/// Whether a stream is there from the beginning, and for ever.
+pub fn is_always_open(stream: StreamId) -> bool {
+    [service::CLOSES, service::RECEIPTS].contains(&stream)
+}
 
 /// Reads the name of a stream.
 ///
 /// # Errors
 /// `stream_not_found`: what is no id is no stream either.
-pub fn stream(text: &str, closes: StreamId) -> Result<StreamId, CommandError> {
-    if text == CLOSES {
-        return Ok(closes);
+pub fn stream(text: &str) -> Result<StreamId, CommandError> {
+    match text {
+        CLOSES => Ok(service::CLOSES),
+        RECEIPTS => Ok(service::RECEIPTS),
+        _ => text.parse().map_err(|_| {
+            CommandError::new(ErrorCode::StreamNotFound, "there is no stream with this id")
+        }),
     }
-    text.parse().map_err(|_| {
-        CommandError::new(ErrorCode::StreamNotFound, "there is no stream with this id")
-    })
 }
 
 /// Reads a mint's address and a unit.

@@ -22,6 +22,7 @@ mod issue_jwt;
 mod list_subscriptions;
 mod list_ticket_events;
 mod listen_closed_recurring_payment;
+mod listen_lightning_address;
 mod lookup_payment;
 mod mint_cashu;
 mod new_key_handshake_url;
@@ -283,6 +284,8 @@ commands! {
     CloseRecurringPayment = close_recurring_payment;
     /// Hears of subscriptions that people close.
     ListenClosedRecurringPayment = listen_closed_recurring_payment;
+    /// Hears of payments to our Lightning addresses.
+    ListenLightningAddress = listen_lightning_address;
     /// Asks a person for an invoice.
     RequestInvoice = request_invoice;
     /// A token for someone, signed by the key of the service.
@@ -372,6 +375,7 @@ impl Command {
             | Self::FetchProfile(_)
             | Self::SetProfile(_)
             | Self::ListenClosedRecurringPayment(_)
+            | Self::ListenLightningAddress(_)
             | Self::IssueJwt(_)
             | Self::VerifyJwt(_)
             | Self::MintCashu(_)
@@ -506,6 +510,8 @@ replies! {
     CloseRecurringPaymentSuccess(close_recurring_payment::Reply);
     /// To `ListenClosedRecurringPayment`.
     ListenClosedRecurringPayment(listen_closed_recurring_payment::Reply);
+    /// To `ListenLightningAddress`.
+    ListenLightningAddress(listen_lightning_address::Reply);
     /// To `RequestInvoice`.
     InvoicePayment(request_invoice::Reply);
     /// To `IssueJwt`.

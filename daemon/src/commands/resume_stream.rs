@@ -31,8 +31,7 @@ pub struct Reply {
 /// Finds the stream.
 pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Outcome> {
     let Request { stream_id, after } = request;
-    let closes = context.service.subscriptions().closes();
-    let stream = input::stream(&stream_id, closes)?;
+    let stream = input::stream(&stream_id)?;
     let info = context
         .service
         .streams()
@@ -40,8 +39,8 @@ pub(super) async fn handle(request: Request, context: Context<'_>) -> Result<Out
         .await
         .map_err(|error| super::failed(error, "Failed to resume stream"))?;
     let (events, open) = match info {
-        Some(info) => (info.events, info.open || stream == closes),
-        None if stream == closes => (0, true),
+        Some(info) => (info.events, info.open || input::is_always_open(stream)),
+        None if input::is_always_open(stream) => (0, true),
         None => {
             return Err(CommandError::new(
                 ErrorCode::StreamNotFound,

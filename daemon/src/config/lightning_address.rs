@@ -2,6 +2,7 @@
 
 use portal_core::primitives::Millisats;
 
+use super::problem::Problem;
 use super::values::Values;
 
 /// Names that anybody can pay to.
@@ -20,6 +21,12 @@ pub struct LightningAddressConfig {
 }
 
 impl LightningAddressConfig {
+    /// Payers compare the hash in the invoice with what they were told (LUD-06).
+    pub(super) const NOT_WITH_BREEZ: Problem = Problem::Missing {
+        key: "a wallet for `lightning_address.names`",
+        help: "the built-in Breez wallet makes no invoices with the hash of a description; link a \
+               wallet with NWC_URL, or remove the names",
+    };
     /// 0.01 BTC: more is no everyday payment.
     const MOST: u64 = 1_000_000_000;
 

@@ -130,6 +130,9 @@ pub fn load(
         lightning_address: LightningAddressConfig::take(&mut values),
         logging: LoggingConfig::take(&mut values),
     };
+    if let (Some(_), WalletConfig::Breez(_)) = (&config.lightning_address, &config.wallet) {
+        values.problem(LightningAddressConfig::NOT_WITH_BREEZ);
+    }
     let warnings = values.finish()?;
     Ok(Loaded { config, warnings })
 }

@@ -459,6 +459,11 @@ fn a_lightning_address_needs_the_public_https_address() {
     let upper = "[lightning_address]\nnames = [\"Shop\"]\nurl = \"https://shop.example\"";
     assert_eq!(problems(from(upper, &[])).len(), 1);
     assert!(from("", &[]).expect("complete").config.lightning_address.is_none());
+    let breez = "[wallet]\nln_backend = \"breez\"\n[wallet.breez]\nnetwork = \"regtest\"\n";
+    let text = format!("{breez}{}", section("url = \"https://shop.example\""));
+    let refused = from(&text, &[("BREEZ_MNEMONIC", WORDS), ("BREEZ_API_KEY", "key")]);
+    let refused = refused.expect_err("payers would refuse its invoices").to_string();
+    assert!(refused.contains("hash of a description"), "{refused}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A Lightning address of our own (LUD-16): anybody may ask for an invoice over any amount within
 //! bounds (LUD-06), and whether it was paid (LUD-21).
 //!
-//! Strangers make our wallet work here, so what one address may cause in a minute is bounded. Only
-//! invoices that were made here can be asked about: a payment hash that somebody else gives away
-//! must not tell what our wallet knows.
+//! What is paid appears on the stream of receipts (`ListenLightningAddress`), also after a restart.
+//!
+//! Strangers make our wallet work here, so what one address may cause in a minute is bounded, and
+//! so is how many invoices wait for their money. Only invoices that were made here can be asked
+//! about: a payment hash that somebody else gives away must not tell what our wallet knows.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -16,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use portal_core::primitives::Millisats;
+use portal_core::service::NewWalkIn;
 use portal_core::wallet::{PaymentHash, PaymentState};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -148,7 +151,8 @@ async fn invoice(
     };
     let metadata = address.metadata(&name);
     let payments = state.service.payments();
-    let making = payments.invoice_for_metadata(amount, &metadata, EXPIRY);
+    let new = NewWalkIn { name: name.clone(), amount, metadata, expiry: EXPIRY };
+    let making = payments.walk_in(new);
     match tokio::time::timeout(PATIENCE, making).await {
         Ok(Ok(made)) => {
             let path = format!("lnurlp/{name}/verify/{}", made.payment_hash);

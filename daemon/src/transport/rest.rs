@@ -204,10 +204,9 @@ async fn read_events(
     stream_id: &str,
     after: Option<u64>,
 ) -> Result<Value, CommandError> {
-    let closes = state.service.subscriptions().closes();
-    let stream = input::stream(stream_id, closes)?;
+    let stream = input::stream(stream_id)?;
     let streams = state.service.streams();
-    if streams.info(stream).await?.is_none() && stream != closes {
+    if streams.info(stream).await?.is_none() && !input::is_always_open(stream) {
         return Err(CommandError::new(
             ErrorCode::StreamNotFound,
             "there is no stream with this id",

@@ -14,7 +14,7 @@ use portal_core::wallet::bolt11::Bolt11;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use crate::harness::{Options, Running, World};
+use crate::harness::{Options, Running, TOKEN, World};
 
 async fn shop(world: &World) -> Running {
     world.daemon_with(Options { name: Some("shop"), ..Options::default() }).await
@@ -158,5 +158,61 @@ async fn a_daemon_without_the_name_has_none_and_reads_what_others_offer() {
     assert_eq!(wrong["code"], "invalid_invoice", "the wallet is on another network: {wrong}");
     let nonsense = socket.call("PayInstruction", json!({ "instruction": "hello" })).await;
     assert_eq!(nonsense["code"], "invalid_invoice", "{nonsense}");
+    daemon.stop().await;
+}
+
+/// An invoice that somebody got from the address.
+async fn invoice_over(daemon: &Running, msat: u64) -> String {
+    let (_, made) = daemon.get_json(&format!("/lnurlp/shop?amount={msat}"), None).await;
+    made["pr"].as_str().unwrap_or_else(|| panic!("an invoice: {made}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_is_told_to_who_listens_once_and_also_after_a_restart() {
+    let world = World::new().await;
+    let daemon = shop(&world).await;
+    let mut socket = daemon.socket().await;
+    let listening = socket.data("ListenLightningAddress", json!({})).await;
+    assert_eq!(listening["type"], "listen_lightning_address");
+    assert_eq!(listening.get("last_index"), None, "nothing has come yet");
+    let stream = listening["stream_id"].as_str().expect("a stream").to_owned();
+    let (first, unpaid) = (invoice_over(&daemon, 5_000).await, invoice_over(&daemon, 6_000).await);
+    world.pay(&first).await;
+    let told = socket.notification(&stream).await;
+    let data = &told["data"];
+    assert_eq!(told["index"], 0, "{told}");
+    assert_eq!(
+        (&data["type"], &data["name"], &data["amount_msat"], &data["invoice"]),
+        (&json!("lightning_address_payment"), &json!("shop"), &json!(5_000), &json!(first))
+    );
+    let read = Bolt11::parse(&first).expect("an invoice");
+    assert_eq!(data["payment_hash"], read.payment_hash.to_string());
+    assert_eq!(data["preimage"].as_str().map(str::len), Some(64));
+    drop(socket);
+
+    // The other one is paid while the daemon is away.
+    daemon.stop().await;
+    world.pay(&unpaid).await;
+    let daemon = shop(&world).await;
+    let mut socket = daemon.socket().await;
+    let missed = socket.data("ListenLightningAddress", json!({ "after": 0 })).await;
+    assert_eq!(missed["stream_id"], stream.as_str(), "always the same stream");
+    let told = socket.notification(&stream).await;
+    assert_eq!((&told["index"], &told["data"]["amount_msat"]), (&json!(1), &json!(6_000)));
+    // All of it, each once, by its name, in both dialects.
+    let resumed = socket.data("ResumeStream", json!({ "stream_id": "lightning-address" })).await;
+    assert_eq!((&resumed["events"], &resumed["open"]), (&json!(2), &json!(true)), "{resumed}");
+    let (status, log) = daemon.get_json("/events/lightning-address", Some(TOKEN)).await;
+    assert_eq!(status, 200, "{log}");
+    let events = log["data"]["events"].as_array().expect("a list");
+    let amounts: Vec<_> = events.iter().map(|event| event["amount_msat"].clone()).collect();
+    assert_eq!(amounts, [json!(5_000), json!(6_000)]);
+    // Whoever listens from now on hears nothing of before.
+    let mut other = daemon.socket().await;
+    let late = other.data("ListenLightningAddress", Value::Null).await;
+    assert_eq!(late["last_index"], 1, "{late}");
+    let third = invoice_over(&daemon, 7_000).await;
+    world.pay(&third).await;
+    assert_eq!(other.notification(&stream).await["index"], 2);
     daemon.stop().await;
 }

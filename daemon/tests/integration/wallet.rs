@@ -129,6 +129,8 @@ async fn money_goes_both_ways_through_a_link_and_never_twice_over_a_restart() {
     let mut socket = daemon.socket().await;
     let before = socket.data("GetWalletInfo", Value::Null).await;
     assert_eq!(before["wallet_type"], "nwc", "{before}");
+    assert_eq!(before["stale"], false, "{before}");
+    assert!(before["balance_at"].is_string(), "{before}");
 
     let opened = socket
         .data(
@@ -168,9 +170,17 @@ async fn money_goes_both_ways_through_a_link_and_never_twice_over_a_restart() {
     assert_eq!(socket.data("GetWalletInfo", Value::Null).await["balance_msat"], left);
     socket.data("ResumeStream", json!({"stream_id": stream})).await;
     assert_eq!(socket.notification(&stream).await["data"], paid["data"], "from the disk");
+    // The wallet is switched off: what it said last, with its age.
+    let last = socket.data("GetWalletInfo", Value::Null).await;
+    service.shutdown().await;
+    let old = socket.data("GetWalletInfo", Value::Null).await;
+    assert_eq!(old["stale"], true, "{old}");
+    assert_eq!(
+        (&old["balance_msat"], &old["balance_at"], &old["wallet_type"]),
+        (&last["balance_msat"], &last["balance_at"], &last["wallet_type"])
+    );
     drop(socket);
     daemon.stop().await;
-    service.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

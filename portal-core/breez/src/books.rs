@@ -201,6 +201,7 @@ fn parse(text: &str) -> Option<(PaymentHash, Made)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::SdkLightning;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -232,6 +233,34 @@ mod tests {
         let books = Books::open(folder.path(), NOW).expect("opened again");
         assert!(books.made(PaymentHash([1; 32])).is_some());
         assert!(books.made(PaymentHash([3; 32])).is_some());
+    }
+
+    #[test]
+    fn a_try_that_failed_does_not_hide_a_payment_that_did_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let books = Books::open(folder.path(), NOW).expect("opened");
+        let hash = PaymentHash([1; 32]);
+        let payment = |id: &str, status, incoming| SdkPayment {
+            id: id.to_owned(),
+            incoming,
+            status,
+            amount_sats: 5,
+            fees_sats: 0,
+            timestamp: 1,
+            lightning: Some(SdkLightning {
+                payment_hash: hash,
+                preimage: None,
+                invoice: String::new(),
+            }),
+        };
+        assert!(!books.note(&payment("out", SdkStatus::Completed, false)), "it left");
+        assert_eq!(books.id(hash), None);
+        assert!(books.note(&payment("failed", SdkStatus::Failed, true)));
+        assert_eq!(books.id(hash).as_deref(), Some("failed"), "nothing better is known");
+        assert!(!books.note(&payment("paid", SdkStatus::Completed, true)));
+        // Pages come newest first, and events as they like.
+        assert!(!books.note(&payment("failed", SdkStatus::Failed, true)));
+        assert_eq!(books.id(hash).as_deref(), Some("paid"));
     }
 
     #[test]

@@ -280,4 +280,23 @@ mod tests {
             assert!(!unsent(&error).outcome_unknown(), "{text}");
         }
     }
+
+    #[test]
+    fn what_was_not_sent_has_a_code_that_says_so() {
+        for (text, expected) in [
+            ("tcp connect error", "NOT_SENT"),
+            ("graphql error: boom", "NOT_SENT"),
+            ("Failed to select leaves after all retries", "NO_MATCHING_LEAVES"),
+            ("insufficient funds", "INSUFFICIENT_BALANCE"),
+        ] {
+            let error = CallError::Sdk { variant: "SparkError".into(), text: text.into() };
+            let told = unsent(&error);
+            assert!(
+                matches!(&told, WalletError::Refused { code, .. } if code == expected),
+                "{text}: {told}"
+            );
+        }
+        let panic = CallError::Panic { text: "boom".into() };
+        assert!(matches!(unsent(&panic), WalletError::Refused { code, .. } if code == "NOT_SENT"));
+    }
 }

@@ -56,7 +56,7 @@ impl Invoices<'_> {
             description: asked.description.as_deref().map(short),
             expiry: left.clamp(SHORTEST, LONGEST),
         };
-        let made = make_invoice(&**wallet, order).await?;
+        let made = make_invoice(&**wallet, order, self.node.env().now()).await?;
         let replies = Replies { node: self.node, inbox: self.inbox };
         let hash = made.payment_hash.to_string();
         replies.invoice(request, made.bolt11.clone(), Some(hash)).await?;

@@ -16,6 +16,7 @@
 //! | [`handshake`] | service | a URL that is shown | the first person, or (static token) a revocation |
 //! | [`ask`] | service | a request to a person | the answer, or its deadline |
 //! | [`payment`] | service | a request for money | `paid` by the wallet, or a settled question |
+//! | [`walkin`] | service | an invoice that anybody may pay | the wallet's word |
 //! | [`refund`] | service | money that goes back | the wallet's word, or no invoice |
 //! | [`send`] | both | a message without an answer | the first relay that has it |
 //! | [`subscription`] | service | a confirmed recurring payment | a close |
@@ -31,6 +32,7 @@ pub mod refund;
 mod route;
 pub mod send;
 pub mod subscription;
+pub mod walkin;
 
 use nostr::PublicKey;
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,8 @@ pub enum Conversation {
     Ask(Box<ask::Ask>),
     /// Waits for the statuses of a payment, and for the money.
     Payment(Box<payment::Payment>),
+    /// Waits for the money of whoever pays.
+    WalkIn(Box<walkin::WalkIn>),
     /// Gives money back.
     Refund(Box<refund::Refund>),
     /// Brings a message to a relay.
@@ -60,6 +64,8 @@ pub enum Conversation {
     Subscription(Box<subscription::Subscription>),
     /// Collects the closes of subscriptions.
     Closes,
+    /// Collects what came to invoices that anybody may pay.
+    Receipts,
     /// Answers a request.
     Answer(Box<answer::Answer>),
 }
@@ -72,10 +78,12 @@ impl Conversation {
             Self::Handshake(_) => "handshake",
             Self::Ask(_) => "ask",
             Self::Payment(_) => "payment",
+            Self::WalkIn(_) => "walkin",
             Self::Refund(_) => "refund",
             Self::Send(_) => "send",
             Self::Subscription(_) => "subscription",
             Self::Closes => "closes",
+            Self::Receipts => "receipts",
             Self::Answer(_) => "answer",
         }
     }

@@ -18,6 +18,9 @@ pub enum NodeError {
     /// A bound is reached.
     #[error("the request was answered too often")]
     TooMany,
+    /// There is no room for more of what strangers can have opened.
+    #[error("too many invoices are open that anybody may pay")]
+    Full,
     /// People who open the URL of this static token could be taken for those of another one.
     #[error("in a URL this static token reads like another one that is in use")]
     MistakableToken,

@@ -330,6 +330,13 @@ impl MachineLoop {
     }
 
     fn open(&mut self, open: OpenJob) {
+        if !self.engine.has_room_for(&open.conversation) {
+            if let Some(done) = open.done {
+                // The caller may have gone.
+                drop(done.send(Err(NodeError::Full)));
+            }
+            return;
+        }
         if let Some(sink) = open.attach {
             self.hub.attach_new(open.stream, sink);
         }

@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::primitives::{Millisats, StreamId};
 use crate::storage::{OutgoingRecord, StorageError, Store, Write, commit};
 use crate::wallet::bolt11::Bolt11;
-use crate::wallet::{Direction, LightningWallet, WalletEvent};
+use crate::wallet::{Direction, LightningWallet, WalletError, WalletEvent, WalletInfo};
 
 /// How soon a payment whose outcome is not known is asked about; then at growing intervals.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -29,6 +29,7 @@ pub struct Payer {
     wallet: Arc<dyn LightningWallet>,
     policy: PayPolicy,
     facts: Mutex<Option<Facts>>,
+    info: std::sync::Mutex<Option<WalletInfo>>,
     gate: Mutex<()>,
     busy: Busy,
     doubt: Notify,
@@ -45,7 +46,8 @@ impl Payer {
     ) -> Self {
         let (facts, gate) = (Mutex::default(), Mutex::default());
         let (busy, doubt) = (Busy::default(), Notify::new());
-        Self { env, store, wallet, policy, facts, gate, busy, doubt }
+        let info = std::sync::Mutex::default();
+        Self { env, store, wallet, policy, facts, info, gate, busy, doubt }
     }
 
     /// The bounds.
@@ -89,6 +91,27 @@ impl Payer {
     /// Safe to drop.
     pub async fn network(&self) -> Option<String> {
         self.desk().facts().await.ok().and_then(|facts| facts.network)
+    }
+
+    /// What the wallet says of itself, or said when it was last asked, while it is away: it stays
+    /// so. Whether it answered now.
+    ///
+    /// # Errors
+    /// Those of the wallet, when it never answered or refuses to.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn known_info(&self) -> Result<(WalletInfo, bool), WalletError> {
+        match self.wallet.info().await {
+            Ok(info) => {
+                *self.info() = Some(info.clone());
+                Ok((info, true))
+            }
+            Err(error @ (WalletError::Timeout | WalletError::Unreachable)) => {
+                self.info().clone().map(|info| (info, false)).ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What is in the journal about a payment hash.
@@ -192,6 +215,10 @@ impl Payer {
                 }
             }
         }
+    }
+
+    fn info(&self) -> std::sync::MutexGuard<'_, Option<WalletInfo>> {
+        self.info.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn desk(&self) -> Desk<'_> {

@@ -66,6 +66,17 @@ impl Claim<'_> {
     }
 }
 
+impl Claim<'_> {
+    /// Whether an invoice asks for no more than the request by its own words; nothing is known of
+    /// one in fiat that names no rate.
+    ///
+    /// # Errors
+    /// When it asks for more, or the amount or the rate cannot be used.
+    pub fn fits(&self, invoice: Millisats) -> Result<(), ClaimError> {
+        self.millisats()?.map_or(Ok(()), |said| no_more(invoice, said))
+    }
+}
+
 impl RateDesk {
     /// Whether an invoice fits what a request says, and the request's rate is at most
     /// `tolerance_permille` from ours. Nothing is asked when the amount is in millisatoshi.
@@ -81,10 +92,7 @@ impl RateDesk {
         invoice: Millisats,
         tolerance_permille: u16,
     ) -> Result<(), ClaimError> {
-        let said = claim.millisats()?;
-        if let Some(said) = said {
-            no_more(invoice, said)?;
-        }
+        claim.fits(invoice)?;
         let Currency::Fiat(code) = claim.currency else { return Ok(()) };
         let amount = quote::fiat(claim.amount, code)?;
         let ours = self.rate(amount.currency).await?.price;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::schedule::{ChargeOptions, Schedule};
-use super::{Service, subscriptions};
+use super::{Service, receipts, subscriptions};
 use crate::conversation::{Limits, Role};
 use crate::driver::{Connector, Node, NodeOptions};
 use crate::env::Env;
@@ -156,6 +156,7 @@ impl ServiceBuilder {
         };
         let node = Node::start(options, handle).await?;
         subscriptions::listen_for_closes(&node).await?;
+        receipts::listen(&node).await?;
         prune_regularly(&node, self.retention);
         let schedule = Arc::new(Schedule::start(&node, self.charges));
         Ok(Service { node, schedule })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Payments;
+use super::{Payments, make_invoice};
 use crate::driver::GuardedWeb;
 use crate::error::Error;
 use crate::payments::instructions::{self, Instruction, InstructionError};
@@ -100,7 +100,15 @@ impl Payments<'_> {
         let Instruction::Withdraw(offer) = self.read_instruction(text).await? else {
             return Err(InstructionError::Unknown { reason: "it offers no money" }.into());
         };
-        let amount = amount.unwrap_or(offer.most);
+        let wallet = self.wallet()?;
+        let amount = match amount {
+            Some(amount) => amount,
+            // All of it, as far as the wallet can name it: rounding up would ask for too much.
+            None if wallet.whole_sats() => {
+                Millisats::new(offer.most.as_u64() - offer.most.as_u64() % 1000)
+            }
+            None => offer.most,
+        };
         if amount < offer.least || amount > offer.most {
             return Err(InstructionError::Amount { least: offer.least, most: offer.most }.into());
         }
@@ -109,7 +117,7 @@ impl Payments<'_> {
             description: Some(offer.description.clone()).filter(|text| !text.is_empty()),
             expiry: WITHDRAWAL,
         };
-        let invoice = self.wallet()?.make_invoice(request).await?;
+        let invoice = make_invoice(&**wallet, request, self.0.env().now()).await?;
         offer.claim(&invoice.bolt11, &self.web()).await?;
         Ok(Withdrawal { amount, payment_hash: invoice.payment_hash })
     }
@@ -123,25 +131,6 @@ impl Payments<'_> {
     /// Safe to drop.
     pub async fn look_up(&self, payment_hash: PaymentHash) -> Result<Option<WalletPayment>, Error> {
         Ok(self.wallet()?.lookup(payment_hash).await?)
-    }
-
-    /// An invoice of ours for whoever pays our Lightning address (LUD-06): it carries the hash of
-    /// the metadata.
-    ///
-    /// # Errors
-    /// When there is no wallet, or it makes no such invoices.
-    ///
-    /// # Cancel safety
-    /// Safe to drop.
-    pub async fn invoice_for_metadata(
-        &self,
-        amount: Millisats,
-        metadata: &str,
-        expiry: Duration,
-    ) -> Result<crate::wallet::Invoice, Error> {
-        let request = NewInvoice { amount, description: None, expiry };
-        let hash = Sha256::digest(metadata.as_bytes()).into();
-        Ok(self.wallet()?.make_invoice_for(request, hash).await?)
     }
 
     /// The invoice that a key stands for: of the first call, or made and saved now. Saved before

@@ -17,7 +17,8 @@ use crate::protocol::{Currency, ExchangeRate};
 use crate::storage::OutgoingRecord;
 use crate::wallet::bolt11::Bolt11;
 use crate::wallet::{
-    Balance, Direction, Invoice, LightningWallet, NewInvoice, PaymentHash, WalletError, WalletInfo,
+    Direction, Invoice, KnownBalance, LightningWallet, NewInvoice, PaymentHash, WalletError,
+    WalletInfo,
 };
 
 /// How long a wallet may take to make an invoice.
@@ -133,7 +134,7 @@ impl Payments<'_> {
                 description: new.description.clone(),
                 expiry: patience,
             };
-            let invoice = make_invoice(&**wallet, request).await?;
+            let invoice = make_invoice(&**wallet, request, node.env().now()).await?;
             let expires_at = node.env().now().saturating_add(patience).min(invoice.expires_at);
             let request_id = new.request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
             let message = PaymentRequest::Single(SinglePaymentRequest {
@@ -253,7 +254,7 @@ impl Payments<'_> {
                 description: new.description.clone(),
                 expiry: expires_at.saturating_since(now),
             };
-            let invoice = make_invoice(&**wallet, order).await?;
+            let invoice = make_invoice(&**wallet, order, node.env().now()).await?;
             let expires_at = expires_at.min(invoice.expires_at);
             let request_id = new.request_id.clone();
             let request_id = request_id.unwrap_or_else(|| RequestId::from(node.env().uuid()));
@@ -319,16 +320,23 @@ impl Payments<'_> {
         Ok(self.0.store().outgoing(hash.0).await?)
     }
 
-    /// What the wallet is, and what is in it.
+    /// What the wallet is, and what is in it; while it is away, what it said last, with its age.
     ///
     /// # Errors
-    /// When there is no wallet or it does not answer.
+    /// When there is no wallet, or it does not answer and never did since the start.
     ///
     /// # Cancel safety
     /// Safe to drop.
-    pub async fn wallet_info(&self) -> Result<(WalletInfo, Balance), Error> {
-        let wallet = self.wallet()?;
-        Ok((wallet.info().await?, wallet.balance().await?))
+    pub async fn wallet_info(&self) -> Result<(WalletInfo, KnownBalance), Error> {
+        let (wallet, payer) = (self.wallet()?, self.payer()?);
+        Ok(match payer.known_info().await? {
+            (info, true) => (info, wallet.known_balance().await?),
+            // It does not answer: asking for the balance would take as long again.
+            (info, false) => {
+                let balance = wallet.last_balance().ok_or(WalletError::Unreachable)?;
+                (info, KnownBalance { balance, stale: true })
+            }
+        })
     }
 
     pub(super) fn wallet(&self) -> Result<&Arc<dyn LightningWallet>, Error> {
@@ -357,6 +365,7 @@ impl Payments<'_> {
 pub(crate) async fn make_invoice(
     wallet: &dyn LightningWallet,
     order: NewInvoice,
+    now: Timestamp,
 ) -> Result<Invoice, Error> {
     let wanted = order.amount;
     let made = tokio::time::timeout(WALLET_PATIENCE, wallet.make_invoice(order));
@@ -370,6 +379,10 @@ pub(crate) async fn make_invoice(
     let most = Millisats::new(wanted.sats_rounded_up().saturating_mul(1000));
     if read.amount.is_none_or(|amount| amount < wanted || amount > most) {
         return Err(bad("an invoice for another amount").into());
+    }
+    // An old one of its own, or its clock is far from ours: nobody could pay it.
+    if read.is_expired_at(now) {
+        return Err(bad("an invoice that is over already").into());
     }
     Ok(Invoice { created_at: read.created_at, expires_at: read.expires_at, ..made })
 }

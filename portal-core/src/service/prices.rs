@@ -5,10 +5,13 @@ use std::time::Duration;
 use super::PATIENCE;
 use crate::driver::Node;
 use crate::error::Error;
-use crate::primitives::{Millisats, Timestamp};
+use crate::primitives::{Millisats, MoneyError, Timestamp};
 use crate::protocol::{Currency, ExchangeRate};
 use crate::rates::{RateDesk, quote};
 use crate::wallet::LightningWallet;
+
+/// All the money there can be, in millisatoshi: 21 million bitcoin.
+const ALL_MONEY: u64 = 21_000_000 * 100_000_000 * 1000;
 
 /// An amount in millisatoshi, and the rate that the request carries with it.
 pub(super) struct Priced {
@@ -40,9 +43,13 @@ pub(super) fn check(node: &Node, amount: u64, currency: &Currency) -> Result<(),
     if amount == 0 {
         return Err(Error::ZeroAmount);
     }
-    if let Currency::Fiat(code) = currency {
-        desk(node)?;
-        quote::fiat(amount, code)?;
+    match currency {
+        Currency::Millisats if amount > ALL_MONEY => return Err(MoneyError::Overflow.into()),
+        Currency::Millisats => {}
+        Currency::Fiat(code) => {
+            desk(node)?;
+            quote::fiat(amount, code)?;
+        }
     }
     Ok(())
 }

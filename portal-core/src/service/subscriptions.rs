@@ -174,9 +174,18 @@ async fn prepare(
 
 /// Opens the stream of closes, unless it is open since an earlier start.
 pub(super) async fn listen_for_closes(node: &Node) -> Result<(), Error> {
-    let info = node.store().stream(CLOSES).await?;
+    keep_open(node, CLOSES, Conversation::Closes).await
+}
+
+/// Opens a stream that is always open, unless it is since an earlier start.
+pub(super) async fn keep_open(
+    node: &Node,
+    stream: StreamId,
+    conversation: Conversation,
+) -> Result<(), Error> {
+    let info = node.store().stream(stream).await?;
     if info.is_none_or(|info| !info.open) {
-        node.open(Opening { stream: Some(CLOSES), ..Opening::of(Conversation::Closes) }).await?;
+        node.open(Opening { stream: Some(stream), ..Opening::of(conversation) }).await?;
     }
     Ok(())
 }

@@ -8,8 +8,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use portal_core::env::{Env, mock};
 use portal_core::event::PaymentUpdate;
-use portal_core::primitives::{ErrorCode, Millisats};
-use portal_core::protocol::payment::PaymentStatus;
+use portal_core::primitives::{ErrorCode, Millisats, RequestId};
+use portal_core::protocol::Currency;
+use portal_core::protocol::payment::{PaymentStatus, SinglePaymentRequest};
 use portal_core::service::{Call, Recipient};
 use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::simulated::{Fault, SimulatedWallet};
@@ -163,4 +164,86 @@ async fn money_that_was_held_on_its_way_is_found_long_after_the_invoice_has_ende
     clock.advance(Duration::from_secs(50 * 60));
     world.network.settle(payment_hash).expect("under way");
     assert!(matches!(update(ear.body().await), PaymentUpdate::Paid { late: true, .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brought_invoice_that_cannot_be_paid_as_asked_is_not_sent_to_anyone() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| builder.env(env)).await;
+    let short = Duration::from_secs(60);
+    let order = NewInvoice { amount: Millisats::new(2_000), description: None, expiry: short };
+    let over = world.merchant_wallet.make_invoice(order).await.expect("made");
+    clock.advance(short);
+    let open = world.merchant_wallet.make_amountless_invoice(None, Duration::from_secs(300));
+    let cases = [
+        ("it leaves the amount to whoever pays", open.expect("made").bolt11),
+        ("more than is asked for", made(&world, 3_000).await.bolt11),
+        ("less than is asked for", made(&world, 1_000).await.bolt11),
+        ("it is over", over.bolt11),
+        ("it is none", "lnbc1".to_owned()),
+    ];
+    let before = service.node().open_conversations().await;
+    for (what, invoice) in cases {
+        for currency in [Currency::Millisats, Currency::Fiat("EUR".into())] {
+            if currency != Currency::Millisats && what.ends_with("asked for") {
+                // What euros are worth is for the person's app to judge.
+                continue;
+            }
+            let asked = SinglePaymentRequest {
+                amount: 2_000,
+                currency,
+                current_exchange_rate: None,
+                invoice: invoice.clone(),
+                auth_token: None,
+                expires_at: service.now().saturating_add(Duration::from_secs(120)),
+                subscription_id: None,
+                description: None,
+                request_id: RequestId::new("brought"),
+            };
+            let person = Recipient::new(world.client_key.public_key());
+            let sent = service.payments().request_raw(person, asked, Call::default()).await;
+            assert_eq!(sent.expect_err(what).code(), ErrorCode::InvalidInvoice, "{what}");
+        }
+    }
+    assert_eq!(service.node().open_conversations().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_is_over_already_is_not_sent_to_anyone() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let world = World::with_env(env.clone()).await;
+    let wallet = Liar::new(&world);
+    let shared: Arc<dyn LightningWallet> = wallet.clone();
+    let service = world.service_with(|builder| builder.env(env).wallet(shared)).await;
+    let person = Recipient::new(world.client_key.public_key());
+    let old = made(&world, 2_000).await;
+    clock.advance(Duration::from_secs(300));
+    *wallet.invoice.lock().expect("not poisoned") = Some(old);
+    let before = service.node().open_conversations().await;
+    let asked = service.payments().request_single(person, coffee(), Call::default()).await;
+    assert_eq!(asked.expect_err("nobody could pay it").code(), ErrorCode::WalletRefused);
+    assert_eq!(service.node().open_conversations().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_ends_with_an_invoice_that_is_shorter_than_was_asked_for() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let theirs = Env::new(clock.clone(), Arc::new(mock::SeededRng::new(2)));
+    let world = World::with_env(env.clone()).await;
+    let wallet = Liar::new(&world);
+    let shared: Arc<dyn LightningWallet> = wallet.clone();
+    let service = world.service_with(|builder| builder.env(env).wallet(shared)).await;
+    let client = world.client_with(|builder| builder.env(theirs)).await;
+    let short = Duration::from_secs(60);
+    let order = NewInvoice { amount: Millisats::new(2_000), description: None, expiry: short };
+    let made = world.merchant_wallet.make_invoice(order).await.expect("made");
+    *wallet.invoice.lock().expect("not poisoned") = Some(made.clone());
+    let (mut ear, call) = heard();
+    let person = Recipient::new(client.main_key());
+    service.payments().request_single(person, coffee(), call).await.expect("asked");
+    let request = next(&client).await;
+    assert_eq!(request.expires_at, made.expires_at);
+    clock.advance(short);
+    assert_eq!(update(ear.body().await), PaymentUpdate::Timeout);
 }

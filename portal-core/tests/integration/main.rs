@@ -14,6 +14,7 @@ mod payment;
 mod peer;
 mod prices;
 mod profile;
+mod receipts;
 mod refund;
 mod relay_login;
 mod subkeys;

@@ -226,3 +226,55 @@ async fn statuses_keep_their_order_and_survive_when_the_disk_fails_in_between() 
     assert!(matches!(update(paid), PaymentUpdate::Paid { late: false, .. }));
     assert_eq!(log(&service, opened.stream).await.len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_is_shut_down_first_does_not_stop_the_service() {
+    let world = World::new().await;
+    let (service, client) = (world.service().await, world.client().await);
+    let (mut ear, call) = heard();
+    let person = Recipient::new(client.main_key());
+    service.payments().request_single(person, coffee(), call).await.expect("asked");
+    let request = next(&client).await;
+    client.requests().handled(request.id).await.expect("saved");
+    // Its events end; whoever watches goes on with everything else that it is told.
+    world.merchant_wallet.shutdown().await;
+    let claim = PaymentStatus::Success { preimage: None };
+    client.replies().payment(&request, claim).await.expect("open");
+    assert!(matches!(update(ear.body().await), PaymentUpdate::UserSuccess { .. }));
+    for _ in 0..3 {
+        crate::harness::login(&service, &client).await;
+    }
+    assert!(service.node().is_alive().await);
+    assert!(service.shutdown().await, "nothing has died");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_wallet_is_away_its_last_balance_is_told_as_an_old_one() {
+    let (env, _, clock) = clock();
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| builder.env(env)).await;
+    let payments = service.payments();
+    let away = |call| {
+        world.merchant_wallet.order(Fault::OnCall(Some(call), Trouble::Unreachable));
+    };
+    away(WalletCall::Info);
+    let unknown = payments.wallet_info().await.expect_err("it never answered");
+    assert_eq!(unknown.code(), ErrorCode::WalletUnavailable);
+    let asked_at = service.now();
+    let (info, known) = payments.wallet_info().await.expect("answers");
+    assert_eq!((known.stale, known.balance.at), (false, asked_at));
+    clock.advance(Duration::from_secs(60));
+    for call in [WalletCall::Info, WalletCall::Balance] {
+        away(call);
+        let (again, old) = payments.wallet_info().await.expect("from before");
+        assert_eq!(again, info, "{call:?}");
+        assert!(old.stale, "{call:?}");
+        assert_eq!(old.balance, known.balance, "with its own time");
+    }
+    let refused = Trouble::Refuse { code: "UNAUTHORIZED".to_owned(), message: "no".to_owned() };
+    world.merchant_wallet.order(Fault::OnCall(Some(WalletCall::Info), refused));
+    let refused = payments.wallet_info().await.expect_err("it answers, and says no");
+    assert_eq!(refused.code(), ErrorCode::WalletRefused);
+    let (_, fresh) = payments.wallet_info().await.expect("answers");
+    assert!(!fresh.stale && fresh.balance.at > known.balance.at);
+}

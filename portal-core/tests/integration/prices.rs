@@ -206,3 +206,42 @@ impl LightningWallet for WholeSats {
         self.0.shutdown().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_that_no_bitcoin_could_pay_are_refused_before_anybody_is_asked() {
+    let world = World::new().await;
+    let service = world.service().await;
+    let person = Recipient::new(world.client_key.public_key());
+    let before = service.node().open_conversations().await;
+    for amount in [2_100_000_000_000_000_001, u64::MAX] {
+        let new = portal_core::service::NewSinglePayment { amount, ..crate::harness::coffee() };
+        let refused = service.payments().request_single(person.clone(), new, Call::default()).await;
+        assert_eq!(refused.expect_err("too much").code(), ErrorCode::InvalidAmount);
+        let new = portal_core::service::NewInvoiceRequest {
+            amount,
+            currency: Currency::Millisats,
+            expires_at: service.now().saturating_add(Duration::from_secs(60)),
+            description: None,
+            refund_invoice: None,
+            request_id: None,
+        };
+        let refused = service.invoices().request(person.clone(), new, Call::default()).await;
+        assert_eq!(refused.expect_err("too much").code(), ErrorCode::InvalidAmount);
+    }
+    assert_eq!(service.node().open_conversations().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amount_in_millisatoshi_is_compared_without_any_rate() {
+    let world = World::new().await;
+    let (service, client) = (world.service().await, world.client().await);
+    let person = Recipient::new(client.main_key());
+    let asked = crate::harness::coffee();
+    service.payments().request_single(person, asked, Call::default()).await.expect("asked");
+    let request = payment(next(&client).await.body);
+    let checked = client.prices().check(&request, 0).await;
+    assert_eq!(checked.expect("it fits"), Millisats::new(2_000));
+    let less = SinglePaymentRequest { amount: 900, ..request };
+    let refused = client.prices().check(&less, 0).await.expect_err("the invoice asks for more");
+    assert_eq!(refused.code(), ErrorCode::InvalidInvoice);
+}

@@ -8,8 +8,9 @@ use portal_core::conversation::refund::RefundState;
 use portal_core::env::{Env, mock};
 use portal_core::event::{PaymentUpdate, PortalEvent};
 use portal_core::payments::pay::reconcile;
-use portal_core::primitives::{ErrorCode, Millisats, StreamId};
+use portal_core::primitives::{ErrorCode, Millisats, RequestId, StreamId, Timestamp};
 use portal_core::protocol::Currency;
+use portal_core::protocol::payment::SinglePaymentRequest;
 use portal_core::service::{Call, Idempotency, NewInvoiceRequest, NewRefund, Recipient, Service};
 use portal_core::wallet::bolt11::Bolt11;
 use portal_core::wallet::simulated::{Call as WalletCall, Fault, Trouble};
@@ -300,4 +301,76 @@ async fn an_invoice_is_made_once_for_each_request() {
     assert!(given.contains(&again.bolt11), "also after a restart");
     let bare = world.person_wallet.info().await.expect("answers");
     assert_eq!(bare.kind, "simulated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_went_back_takes_no_refund_for_one_that_was_paid_before() {
+    let (env, clock) = mock::env(Env::system().now(), 1);
+    let theirs = Env::new(clock.clone(), Arc::new(mock::SeededRng::new(2)));
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| builder.env(env)).await;
+    let wallet = world.person_wallet.clone();
+    let client = world.client_with(|builder| builder.env(theirs).wallet(wallet)).await;
+    let payment = paid(&world, &service, &client).await;
+    let before = service.now();
+    let opened = service.payments().refund(all(payment), Call::default()).await.expect("asked");
+    let request = next(&client).await;
+    // The row of the payment is older than the request for it, and its outcome is asked for twice.
+    clock.set(Timestamp::from_secs(before.as_secs() - 30));
+    world.merchant_wallet.order(Fault::OnCall(Some(WalletCall::Pay), Trouble::LostAnswer));
+    world.merchant_wallet.order(Fault::OnCall(Some(WalletCall::Lookup), Trouble::Unreachable));
+    client.invoices().give(&request).await.expect("made");
+    let end = soon("refunded", service.streams().wait(opened.stream)).await.expect("refunded");
+    assert!(matches!(end, PortalEvent::Refunded { .. }), "{end:?}");
+    assert_eq!(world.network.settled().len(), 2, "the payment, and its refund");
+    let refunds = service.payments().refunds(payment).await.expect("reads");
+    assert_eq!(refunds[0].state, RefundState::Paid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_ended_two_requests_goes_back_by_way_of_one() {
+    let world = World::new().await;
+    let (service, client) = (world.service().await, client_with_wallet(&world).await);
+    let expiry = Duration::from_secs(600);
+    let order = NewInvoice { amount: Millisats::new(2_000), description: None, expiry };
+    let invoice = world.merchant_wallet.make_invoice(order).await.expect("made").bolt11;
+    let mut streams = Vec::new();
+    for name in ["first", "second"] {
+        let asked = SinglePaymentRequest {
+            amount: 2_000,
+            currency: Currency::Millisats,
+            current_exchange_rate: None,
+            invoice: invoice.clone(),
+            auth_token: None,
+            expires_at: service.now().saturating_add(Duration::from_secs(300)),
+            subscription_id: None,
+            description: None,
+            request_id: RequestId::new(name),
+        };
+        let person = Recipient::new(client.main_key());
+        let opened = service.payments().request_raw(person, asked, Call::default()).await;
+        streams.push(opened.expect("asked").stream);
+        let request = next(&client).await;
+        client.requests().handled(request.id).await.expect("saved");
+    }
+    world.pay(&invoice).await;
+    for stream in &streams {
+        let end = soon("paid", service.streams().wait(*stream)).await.expect("paid");
+        assert!(matches!(update(end), PaymentUpdate::Paid { .. }));
+    }
+    let opened = service.payments().refund(some(streams[0], 1_200), Call::default()).await;
+    let opened = opened.expect("the first way");
+    let other = async |stream| {
+        let refused = service.payments().refund(some(stream, 800), Call::default()).await;
+        refused.expect_err("the other way").code()
+    };
+    assert_eq!(other(streams[1]).await, ErrorCode::NotRefundable);
+    give(&client).await;
+    soon("refunded", service.streams().wait(opened.stream)).await.expect("refunded");
+    assert_eq!(other(streams[1]).await, ErrorCode::NotRefundable, "nor when it has ended");
+    let rest = service.payments().refund(all(streams[0]), Call::default()).await.expect("the rest");
+    give(&client).await;
+    let end = soon("refunded", service.streams().wait(rest.stream)).await.expect("refunded");
+    assert!(matches!(end, PortalEvent::Refunded { amount_msat, .. }
+        if amount_msat == Millisats::new(800)));
 }

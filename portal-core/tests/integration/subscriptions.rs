@@ -1,14 +1,19 @@
 //! Subscriptions that are charged by the schedule, between a service and a person.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use portal_core::client::{Allowance, Client, ClientBuilder, RequestBody};
 use portal_core::conversation::Conversation;
 use portal_core::env::mock;
 use portal_core::event::{PortalEvent, SubscriptionEnd, SubscriptionUpdate};
 use portal_core::identity::LocalKey;
 use portal_core::payments::pay::reconcile;
-use portal_core::primitives::{StreamId, Timestamp};
+use portal_core::primitives::{Millisats, StreamId, Timestamp};
 use portal_core::protocol::Currency;
 use portal_core::protocol::subscription::{Recurrence, RecurringStatus};
 use portal_core::service::{
@@ -20,8 +25,11 @@ use portal_core::storage::{
     ConversationRecord, ConversationStore as _, OutgoingStore as _, Write, commit,
 };
 use portal_core::subscriptions::authorized::Authorization;
-use portal_core::wallet::PaymentHash;
-use portal_core::wallet::simulated::Fault;
+use portal_core::wallet::simulated::{Fault, SimulatedWallet};
+use portal_core::wallet::{
+    Balance, Direction, Invoice, LightningWallet, ListPayments, NewInvoice, PayInvoice, PayOutcome,
+    PaymentHash, PaymentState, WalletError, WalletEvent, WalletInfo, WalletPayment,
+};
 
 use crate::harness::{World, invoice_of, log, next, soon, until};
 
@@ -123,7 +131,7 @@ async fn each_period_is_charged_once_across_restarts_until_the_person_closes_it(
     clock.advance(DAY);
     let request = next(&client).await;
     assert!(service.shutdown().await);
-    let store = std::sync::Arc::new(world.service_store.reopen());
+    let store = Arc::new(world.service_store.reopen());
     let again = store.clone();
     let service =
         world.service_with(|builder| charging(builder.env(env.clone()).store(again))).await;
@@ -245,7 +253,7 @@ async fn what_the_person_authorised_is_paid_without_asking_and_everything_else_a
     steps(&service, stream, 3).await;
     // The same after a restart of the person's app.
     assert!(client.shutdown().await);
-    let store = std::sync::Arc::new(world.client_store.reopen());
+    let store = Arc::new(world.client_store.reopen());
     let again = store.clone();
     let client =
         world.client_with(|builder| paying(&world, builder.env(env.clone()).store(again))).await;
@@ -273,9 +281,7 @@ async fn what_the_person_authorised_is_paid_without_asking_and_everything_else_a
     // Whoever else closes it closes nothing.
     let stranger_world = World { service_key: LocalKey::generate(&env), ..world };
     let stranger = stranger_world
-        .service_with(|builder| {
-            builder.env(env.clone()).store(std::sync::Arc::new(MemoryStore::new()))
-        })
+        .service_with(|builder| builder.env(env.clone()).store(Arc::new(MemoryStore::new())))
         .await;
     stranger
         .subscriptions()
@@ -350,5 +356,92 @@ async fn a_charge_that_was_booked_before_the_app_died_takes_no_other_period() {
     assert_eq!(client.requests().all(), [], "the person saw nothing of it");
     assert_eq!(world.network.settled().len(), 1);
     client.shutdown().await;
+    service.shutdown().await;
+}
+
+/// A wallet that never says how a payment ended, and counts how often it is asked.
+struct Undecided {
+    inner: Arc<SimulatedWallet>,
+    looks: AtomicUsize,
+    sends: AtomicUsize,
+}
+
+#[async_trait]
+impl LightningWallet for Undecided {
+    async fn info(&self) -> Result<WalletInfo, WalletError> {
+        self.inner.info().await
+    }
+
+    async fn balance(&self) -> Result<Balance, WalletError> {
+        self.inner.balance().await
+    }
+
+    async fn make_invoice(&self, request: NewInvoice) -> Result<Invoice, WalletError> {
+        self.inner.make_invoice(request).await
+    }
+
+    async fn lookup(
+        &self,
+        payment_hash: PaymentHash,
+    ) -> Result<Option<WalletPayment>, WalletError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        Ok(Some(WalletPayment {
+            payment_hash,
+            direction: Direction::Outgoing,
+            state: PaymentState::Pending,
+            amount: Millisats::new(5_000),
+            fee: Millisats::new(0),
+            created_at: Timestamp::from_secs(START),
+        }))
+    }
+
+    async fn pay(&self, _request: PayInvoice) -> Result<PayOutcome, WalletError> {
+        self.sends.fetch_add(1, Ordering::SeqCst);
+        Ok(PayOutcome::Pending)
+    }
+
+    async fn list(&self, query: ListPayments) -> Result<Vec<WalletPayment>, WalletError> {
+        self.inner.list(query).await
+    }
+
+    fn events(&self) -> BoxStream<'static, WalletEvent> {
+        futures_util::stream::pending().boxed()
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_whose_outcome_is_not_known_rests_before_it_is_looked_at_again() {
+    let (env, _clock) = mock::env(Timestamp::from_secs(START), 4);
+    let world = World::with_env(env.clone()).await;
+    let service = world.service_with(|builder| charging(builder.env(env.clone()))).await;
+    let wallet = Arc::new(Undecided {
+        inner: world.person_wallet.clone(),
+        looks: AtomicUsize::new(0),
+        sends: AtomicUsize::new(0),
+    });
+    let own: Arc<dyn LightningWallet> = wallet.clone();
+    let client = world.client_with(|builder| builder.env(env.clone()).pay_subscriptions(own)).await;
+    let person = Recipient::new(client.main_key());
+    service
+        .subscriptions()
+        .request_scheduled(person, plan(), SchedulePlan::default(), Call::default())
+        .await
+        .expect("asked");
+    let request = next(&client).await;
+    client.subscriptions().confirm(&request, Allowance::default()).await.expect("open");
+    client.requests().handled(request.id).await.expect("saved");
+    until("it was handed over", || wallet.sends.load(Ordering::SeqCst) == 1).await;
+    // Looking without a rest comes to far more than this in no time.
+    let restless = async {
+        while wallet.looks.load(Ordering::SeqCst) < 40 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let restless = tokio::time::timeout(Duration::from_millis(1500), restless).await;
+    assert!(restless.is_err(), "the wallet was asked without end");
+    assert_eq!(wallet.sends.load(Ordering::SeqCst), 1, "handed over once");
+    assert!(client.shutdown().await);
     service.shutdown().await;
 }

@@ -125,6 +125,7 @@ impl From<event::PortalEvent> for PortalEvent {
             | Event::InvoiceResponse { .. }
             | Event::CashuResponse { .. }
             | Event::Refunded { .. }
+            | Event::LightningAddressPayment { .. }
             | Event::SubscriptionUpdate { .. }
             | Event::ClosedRecurringPayment { .. }
             | Event::Delivery { .. }) => Self::Other {

@@ -12,7 +12,12 @@ import { isResponseType, type ResponseData } from './types/wire.js';
 export type Params = Record<string, unknown>;
 type DataOf<T extends ResponseData['type']> = Extract<ResponseData, { type: T }>;
 /** The answers that name a stream. */
-type StreamAnswer = 'key_handshake_url' | 'single_payment' | 'refund_payment' | 'listen_closed_recurring_payment';
+type StreamAnswer =
+  | 'key_handshake_url'
+  | 'single_payment'
+  | 'refund_payment'
+  | 'listen_closed_recurring_payment'
+  | 'listen_lightning_address';
 
 /** What all calls have in common. */
 export class Caller {

@@ -1,7 +1,7 @@
 /** The class that applications use: one method for each thing the daemon can do. */
 import { Caller, type Params } from './caller.js';
 import { PortalSDKError } from './errors.js';
-import { anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, refundKind, singlePaymentKind, subscriptionKind } from './kinds.js';
+import { addressPaymentKind, anyKind, closedPaymentKind, handshakeKind, invoicePaymentKind, refundKind, singlePaymentKind, subscriptionKind } from './kinds.js';
 import { PortalStream } from './readers.js';
 import { after, randomUuid } from './runtime.js';
 import type { Reader } from './streams.js';
@@ -14,6 +14,8 @@ import type {
   InvoicePaymentRequestContent,
   InvoiceResponse,
   InvoiceStatus,
+  LightningAddressPayment,
+  ListenOptions,
   PayInvoiceOptions,
   PayInvoiceResult,
   RecurringPaymentRequestContent,
@@ -245,6 +247,30 @@ export class PortalSDK extends Caller {
     return this.openIterator('ListenClosedRecurringPayment', 'listen_closed_recurring_payment', undefined, options, closedPaymentKind);
   }
 
+  /**
+   * Calls back whenever somebody pays one of the daemon's Lightning addresses; resolves to a function that stops it.
+   * With `after` also for those behind that index, which came while nobody listened.
+   */
+  async listenLightningAddress(
+    onPayment: (payment: LightningAddressPayment) => void,
+    options: ListenOptions = {},
+  ): Promise<() => void> {
+    const { after: known, ...call } = options;
+    let stop: () => void = () => undefined;
+    await this.openStream('ListenLightningAddress', 'listen_lightning_address', { after: known }, call, (streamId) => {
+      const reader = this.callbackReader(addressPaymentKind, onPayment);
+      stop = () => this.streams.detach(streamId, reader);
+      return reader;
+    });
+    return stop;
+  }
+
+  /** Like `listenLightningAddress`, for `for await`. */
+  streamLightningAddressPayments(options: ListenOptions = {}): Promise<PortalStream<LightningAddressPayment>> {
+    const { after: known, ...call } = options;
+    return this.openIterator('ListenLightningAddress', 'listen_lightning_address', { after: known }, call, addressPaymentKind);
+  }
+
   /** Asks somebody for an invoice, to pay them out or back; waits for their answer. */
   async requestInvoice(
     recipientKey: string,
@@ -314,7 +340,7 @@ export class PortalSDK extends Caller {
     return this.openIterator('RefundPayment', 'refund_payment', { ...content, stream_id: streamId }, options, refundKind);
   }
 
-  /** The kind and balance of the daemon's wallet. */
+  /** The kind and balance of the daemon's wallet; while that is away, what it said last (`stale`). */
   async getWalletInfo(options: CallOptions = {}): Promise<WalletInfo> {
     const { type: _, ...info } = await this.request('GetWalletInfo', 'wallet_info', undefined, options);
     return stamped(info, 'balance_at');

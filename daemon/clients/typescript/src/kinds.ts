@@ -2,7 +2,13 @@
 import type { StreamKind } from './readers.js';
 import { stamped } from './timestamp.js';
 import type { KeyHandshake } from './types/auth.js';
-import type { CloseRecurringPaymentNotification, InvoiceStatus, InvoiceStatusName, Refunded } from './types/payments.js';
+import type {
+  CloseRecurringPaymentNotification,
+  InvoiceStatus,
+  InvoiceStatusName,
+  LightningAddressPayment,
+  Refunded,
+} from './types/payments.js';
 import type { SubscriptionEvent } from './types/subscriptions.js';
 import type { NotificationData, StreamEvent } from './types/wire.js';
 
@@ -50,6 +56,16 @@ export const closedPaymentKind: StreamKind<CloseRecurringPaymentNotification> = 
     if (data.type !== 'closed_recurring_payment') return undefined;
     const { reason, subscription_id, main_key, recipient } = data;
     return { reason, subscription_id, main_key, recipient };
+  },
+  reading: () => 'open',
+};
+
+/** Payments to the daemon's Lightning addresses: never over. */
+export const addressPaymentKind: StreamKind<LightningAddressPayment> = {
+  read: (data, index) => {
+    if (data.type !== 'lightning_address_payment') return undefined;
+    const { name, amount_msat, invoice, payment_hash, preimage } = data;
+    return { index, name, amount_msat, invoice, payment_hash, ...(preimage === undefined ? {} : { preimage }) };
   },
   reading: () => 'open',
 };

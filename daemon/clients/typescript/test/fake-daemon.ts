@@ -47,7 +47,7 @@ function isFinal(data: Data): boolean {
   if (data.type === 'payment_status_update') return (data['status'] as { status: string }).status === 'paid';
   if (data.type === 'delivery') return data['queued'] === false;
   if (data.type === 'subscription_update') return (data['status'] as { status: string }).status === 'closed';
-  return data.type !== 'key_handshake' && data.type !== 'closed_recurring_payment';
+  return !['key_handshake', 'closed_recurring_payment', 'lightning_address_payment'].includes(data.type);
 }
 
 export interface FakeDaemonOptions {
@@ -377,6 +377,7 @@ const DEFAULTS: Record<string, Handler> = {
   }),
   CloseRecurringPayment: () => ({ type: 'close_recurring_payment_success', message: 'Recurring payment closed' }),
   ListenClosedRecurringPayment: stream('listen_closed_recurring_payment'),
+  ListenLightningAddress: stream('listen_lightning_address'),
   FetchProfile: () => ({ type: 'profile', profile: { name: 'jo', display_name: 'Jo', picture: null, nip05: null } }),
   SetProfile: ({ profile }) => ({ type: 'profile', profile }),
   FetchNip05Profile: () => ({ type: 'fetch_nip05_profile', profile: { public_key: USER, relays: [], nip46: [] } }),

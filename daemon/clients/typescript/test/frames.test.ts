@@ -98,6 +98,11 @@ const GOLDEN: Record<string, Golden> = {
     call: (c) => c.listenClosedRecurringPayment(() => undefined),
     cmd: 'ListenClosedRecurringPayment',
   },
+  listenLightningAddress: {
+    call: (c) => c.listenLightningAddress(() => undefined, { after: 4 }),
+    cmd: 'ListenLightningAddress',
+    params: { after: 4 },
+  },
   requestInvoice: {
     call: (c) => c.requestInvoice(USER, [], { amount: 1, currency: Currency.Millisats, expires_at: due, description: 'd' }),
     cmd: 'RequestInvoice',

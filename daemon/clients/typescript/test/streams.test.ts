@@ -384,6 +384,44 @@ test('listenClosedRecurringPayment stops when told to', async (t) => {
   assert.deepEqual(closed, ['one']);
 });
 
+test('payments to a Lightning address come with their place, after the one that is known', async (t) => {
+  const { daemon, client } = await loggedIn(t);
+  const stream = daemon.openStream();
+  const event = (amount: number) => ({
+    type: 'lightning_address_payment' as const,
+    name: 'shop',
+    amount_msat: amount,
+    invoice: 'lnbcrt1',
+    payment_hash: '11',
+    preimage: '22',
+  });
+  for (const amount of [1000, 2000]) daemon.notify(stream, event(amount));
+  daemon.on('ListenLightningAddress', ({ after }) => ({
+    type: 'listen_lightning_address',
+    stream_id: stream,
+    last_index: typeof after === 'number' ? after : 1,
+  }));
+  const heard: unknown[] = [];
+  const stop = await client.listenLightningAddress((payment) => heard.push(payment));
+  daemon.notify(stream, event(3000));
+  await until(() => heard.length === 1, 'the first since');
+  assert.deepEqual(heard, [{ index: 2, name: 'shop', amount_msat: 3000, invoice: 'lnbcrt1', payment_hash: '11', preimage: '22' }]);
+  // A socket that is lost loses none.
+  daemon.cut();
+  daemon.notify(stream, event(4000));
+  await until(() => heard.length === 2, 'the one in between');
+  stop();
+  daemon.notify(stream, event(5000));
+  await client.getWalletInfo();
+  assert.equal(heard.length, 2);
+  const loop = await client.streamLightningAddressPayments({ after: 3 });
+  daemon.notify(stream, event(6000));
+  const { value } = await loop.next();
+  assert.ok(value && value.amount_msat >= 5000);
+  loop.close();
+  assert.equal(openStreams(client), 0);
+});
+
 test('listeners by type and for all, until off', async (t) => {
   const { client } = await loggedIn(t, { autopilot: true });
   const byType: NotificationData[] = [];

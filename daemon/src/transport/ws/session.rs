@@ -268,11 +268,14 @@ impl Session {
         let attaches = command.opens_stream()
             || matches!(
                 command,
-                Command::ListenClosedRecurringPayment(_) | Command::ResumeStream(_)
+                Command::ListenClosedRecurringPayment(_)
+                    | Command::ListenLightningAddress(_)
+                    | Command::ResumeStream(_)
             );
         // Whoever knows idempotency keys, or commands that came later than 0.3, also knows events
         // that did.
-        let all = idempotency.is_some() || matches!(command, Command::RefundPayment(_));
+        let all = idempotency.is_some()
+            || matches!(command, Command::RefundPayment(_) | Command::ListenLightningAddress(_));
         let attachment = attaches.then(|| self.streams.begin(&self.outbox, all));
         self.running = self.running.saturating_add(1);
         let state = self.state.clone();

@@ -389,6 +389,7 @@ const fn known_to_old_clients(event: &PortalEvent) -> bool {
         | PortalEvent::RecurringPaymentResponse { .. }
         | PortalEvent::InvoiceResponse { .. }
         | PortalEvent::CashuResponse { .. }
+        | PortalEvent::LightningAddressPayment { .. }
         | PortalEvent::SubscriptionUpdate { .. }
         | PortalEvent::Refunded { .. }
         | PortalEvent::Delivery { .. }

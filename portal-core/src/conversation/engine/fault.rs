@@ -76,14 +76,16 @@ impl Engine {
     }
 
     /// Whether money hangs on it: a payment, a refund, who owns a subscription, and what collects
-    /// the closes of all of them.
+    /// the closes of all of them; money from strangers, and what tells of it.
     fn has_money(&self, stream: StreamId) -> bool {
         match self.get(stream) {
             Some(
                 Conversation::Payment(_)
                 | Conversation::Refund(_)
                 | Conversation::Subscription(_)
-                | Conversation::Closes,
+                | Conversation::WalkIn(_)
+                | Conversation::Closes
+                | Conversation::Receipts,
             ) => true,
             Some(
                 Conversation::Handshake(_)

@@ -25,6 +25,7 @@ use super::ask::TokenCheck;
 use super::peer::Peer;
 use super::refund::RefundState;
 use super::route::{Route, Routes};
+use super::walkin::MOST_OPEN;
 use super::{Change, Conversation, Effect, Outgoing, Saved, Step, Via, ask, handshake};
 use crate::event::PortalEvent;
 use crate::primitives::{ErrorCode, PagedMap, StreamId, Timestamp};
@@ -83,6 +84,9 @@ pub struct Engine {
     talkers: BTreeSet<StreamId>,
     crowd: Crowd,
     closes: Option<StreamId>,
+    receipts: Option<StreamId>,
+    /// How many invoices are open that anybody may pay.
+    walkins: usize,
     /// The minute, and how many closes of unknown subscriptions were passed on in it.
     unknown_closes: (u64, u32),
     /// How many requests to the person came.
@@ -117,6 +121,8 @@ impl Engine {
             talkers: BTreeSet::new(),
             crowd: Crowd::default(),
             closes: None,
+            receipts: None,
+            walkins: 0,
             unknown_closes: (0, 0),
             arrivals: 0,
             entered: None,
@@ -191,6 +197,12 @@ impl Engine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Whether there is room for this conversation: strangers can have some opened.
+    #[must_use]
+    pub const fn has_room_for(&self, conversation: &Conversation) -> bool {
+        !matches!(conversation, Conversation::WalkIn(_)) || self.walkins < MOST_OPEN
     }
 
     /// Opens a conversation: saved, then told to the world.
@@ -355,7 +367,9 @@ impl Engine {
                     self.end(stream, step);
                 }
             }
-            Conversation::Subscription(_) | Conversation::Closes => {}
+            // The last word is the wallet's: see `unsettled`.
+            Conversation::WalkIn(walkin) => step.effects.push(walkin.watched.watch(true)),
+            Conversation::Subscription(_) | Conversation::Closes | Conversation::Receipts => {}
         }
     }
 
@@ -381,6 +395,11 @@ impl Engine {
                 send.recipients.iter().for_each(|key| self.crowd.befriend(*key));
             }
             Conversation::Closes => self.closes = Some(stream),
+            Conversation::Receipts => self.receipts = Some(stream),
+            Conversation::WalkIn(walkin) => {
+                self.invoices.insert((walkin.watched.payment_hash, stream));
+                self.walkins = self.walkins.saturating_add(1);
+            }
             Conversation::Handshake(_)
             | Conversation::Ask(_)
             | Conversation::Refund(_)
@@ -405,7 +424,10 @@ impl Engine {
             Conversation::Answer(answer) => {
                 (Some(answer.expires_at), answer.undelivered().next().is_some())
             }
-            Conversation::Subscription(_) | Conversation::Closes => (None, false),
+            Conversation::WalkIn(walkin) => (Some(walkin.watched_until()), false),
+            Conversation::Subscription(_) | Conversation::Closes | Conversation::Receipts => {
+                (None, false)
+            }
         };
         if talks {
             self.talkers.insert(stream);
@@ -464,6 +486,7 @@ impl Engine {
                 step.effects.extend(connect(&payment.peer, payment.expires_at));
                 step.effects.extend(payment.watched.map(|invoice| invoice.watch(false)));
             }
+            Some(Conversation::WalkIn(walkin)) => step.effects.push(walkin.watched.watch(false)),
             Some(Conversation::Refund(refund)) => match refund.pay_out(stream) {
                 Some(pay_out) => step.effects.push(pay_out),
                 None => {
@@ -518,12 +541,12 @@ impl Engine {
         match entry.conversation {
             Conversation::Payment(payment) => {
                 if let Some(invoice) = payment.watched {
-                    let payment_hash = invoice.payment_hash;
-                    self.invoices.remove(&(payment_hash, stream));
-                    if self.requests_for(payment_hash).is_empty() {
-                        step.effects.push(Effect::Unwatch { payment_hash });
-                    }
+                    self.forget_invoice(invoice.payment_hash, stream, step);
                 }
+            }
+            Conversation::WalkIn(walkin) => {
+                self.walkins = self.walkins.saturating_sub(1);
+                self.forget_invoice(walkin.watched.payment_hash, stream, step);
             }
             Conversation::Answer(answer) => {
                 self.crowd.leave(&answer);
@@ -532,6 +555,7 @@ impl Engine {
                 }
             }
             Conversation::Closes => self.closes = None,
+            Conversation::Receipts => self.receipts = None,
             Conversation::Handshake(_)
             | Conversation::Ask(_)
             | Conversation::Refund(_)
@@ -539,6 +563,14 @@ impl Engine {
             | Conversation::Subscription(_) => {}
         }
         step.effects.push(Effect::Ended(stream));
+    }
+
+    /// The wallet is asked no longer, unless something else waits for the same money.
+    fn forget_invoice(&mut self, payment_hash: [u8; 32], stream: StreamId, step: &mut Step) {
+        self.invoices.remove(&(payment_hash, stream));
+        if self.requests_for(payment_hash).is_empty() {
+            step.effects.push(Effect::Unwatch { payment_hash });
+        }
     }
 }
 
@@ -554,7 +586,10 @@ fn routes_of(conversation: &Conversation) -> Vec<Route> {
         Conversation::Answer(answer) => {
             vec![Route::inbound(&answer.from, answer.kind, &answer.id)]
         }
-        Conversation::Send(_) | Conversation::Closes => Vec::new(),
+        Conversation::Send(_)
+        | Conversation::WalkIn(_)
+        | Conversation::Closes
+        | Conversation::Receipts => Vec::new(),
     }
 }
 

@@ -14,9 +14,18 @@ impl Engine {
         amount: Millisats,
     ) -> Step {
         let mut step = Step::default();
+        let receipts = self.receipts;
+        let mut receipt = None;
         for stream in self.requests_for(payment_hash) {
             self.guard(&mut step, |engine, step| {
                 engine.enter(stream);
+                if receipts.is_some()
+                    && let Some(Conversation::WalkIn(walkin)) = engine.get(stream)
+                {
+                    receipt = Some(walkin.settled(preimage.map(str::to_owned), amount));
+                    engine.end(stream, step);
+                    return;
+                }
                 let Some(Conversation::Payment(payment)) = engine.get(stream) else { return };
                 let moved = payment.settled(preimage.map(str::to_owned));
                 step.changes.push(Change::Received {
@@ -28,6 +37,11 @@ impl Engine {
                 });
                 engine.moved(stream, moved, step);
             });
+        }
+        // In the batch that ends what waited for it: told once, whatever happens meanwhile.
+        if let (Some(receipts), Some(event)) = (receipts, receipt) {
+            self.append(receipts, event, &mut step);
+            self.save(receipts, &mut step);
         }
         step
     }
@@ -42,6 +56,10 @@ impl Engine {
                     && let Some(moved) = payment.unsettled(at)
                 {
                     engine.moved(stream, moved, step);
+                } else if let Some(Conversation::WalkIn(walkin)) = engine.get(stream)
+                    && walkin.is_given_up(at)
+                {
+                    engine.end(stream, step);
                 }
             });
         }

@@ -11,3 +11,4 @@ mod properties;
 mod refund;
 mod send;
 mod subscription;
+mod walkin;

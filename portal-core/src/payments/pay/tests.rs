@@ -260,6 +260,31 @@ async fn an_error_that_nobody_knows_is_pending() {
 }
 
 #[tokio::test]
+async fn a_wallet_that_certainly_sent_nothing_may_be_asked_again() {
+    let codes = [
+        "INSUFFICIENT_BALANCE",
+        "QUOTA_EXCEEDED",
+        "RESTRICTED",
+        "UNAUTHORIZED",
+        "RATE_LIMITED",
+        "NOT_IMPLEMENTED",
+        "NOT_SENT",
+        "NO_MATCHING_LEAVES",
+        crate::wallet::FEE_TOO_HIGH,
+    ];
+    for code in codes {
+        let world = world(5000).await;
+        let (payer, wallet) = world.desk(world.odd(), PayPolicy::default());
+        wallet.say(Err(refused(code)));
+        let outcome = payer.pay(&request(&world.invoice)).await;
+        assert!(matches!(outcome, Err(PayError::Wallet(_))), "{code}: {outcome:?}");
+        assert!(matches!(world.status().await, OutgoingStatus::Refused { .. }), "{code}");
+        assert!(payer.pay(&request(&world.invoice)).await.is_ok(), "{code}");
+        assert_eq!(wallet.sends.load(Ordering::SeqCst), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_failure_is_believed_when_the_books_agree() {
     let world = world(5000).await;
     let (payer, wallet) = world.desk(world.odd(), PayPolicy::default());

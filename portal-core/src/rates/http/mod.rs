@@ -15,6 +15,7 @@
 
 mod fetch;
 mod formats;
+mod named;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 pub use fetch::Fetcher;
+pub use named::{NoSuchSource, named};
 use url::Url;
 
 use super::{Prices, RateSource, SourceError};

@@ -334,3 +334,36 @@ fn an_attempt_has_one_request_id_for_ever() {
     }
     assert!(!first.as_str().contains(&stream(1).to_string()));
 }
+
+#[test]
+fn after_a_clock_that_went_back_nothing_is_asked_for_before_the_period_is_due() {
+    // Asked for when the second period was due; then the clock goes back to before that.
+    let mut it = daily();
+    charge(&mut it, 10, at(0));
+    hear(&mut it, 10, &paid(), at(0));
+    charge(&mut it, 11, at(DAY));
+    let events = hear(&mut it, 11, &PaymentUpdate::Timeout, at(5));
+    let retry = at(DAY + HOUR);
+    assert!(matches!(events.as_slice(),
+        [SubscriptionUpdate::ChargeFailed { period: 1, retry_at, .. }] if *retry_at == Some(retry)));
+    drop(it.charge_ended(stream(11), at(6)).expect("it was open"));
+    assert_eq!(it.look(at(DAY)), Look::Nothing);
+    assert!(matches!(it.look(retry), Look::Charge { period: 1, attempt: 1, .. }));
+    // Nor when the merchant wants it asked for at once.
+    drop(it.pause().expect("it runs"));
+    drop(it.resume(at(5)).expect("it runs"));
+    assert_eq!(it.look(at(DAY - 1)), Look::Nothing);
+    assert!(matches!(it.look(at(DAY)), Look::Charge { period: 1, attempt: 1, .. }));
+}
+
+#[test]
+fn past_due_begins_when_the_period_was_due_whatever_the_clock_did() {
+    let policy = Policy { ladder: Vec::new(), ..Policy::default() };
+    let mut it = begun(terms("daily"), policy);
+    charge(&mut it, 10, at(0));
+    hear(&mut it, 10, &paid(), at(0));
+    charge(&mut it, 11, at(DAY));
+    let events = hear(&mut it, 11, &PaymentUpdate::Timeout, at(0));
+    assert!(matches!(events.as_slice(),
+        [_, SubscriptionUpdate::PastDue { period: 1, closes_at }] if *closes_at == at(8 * DAY)));
+}

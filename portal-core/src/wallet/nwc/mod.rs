@@ -452,6 +452,7 @@ impl LightningWallet for NwcWallet {
         let limit = query.limit.min(PAGE * MAX_PAGES);
         let (mut payments, mut offset) = (Vec::<WalletPayment>::new(), query.offset);
         let mut told = HashSet::new();
+        let mut before = Vec::new();
         let end = query.offset.saturating_add(PAGE * MAX_PAGES);
         while offset < end {
             // What is left out below must not make this list look like the last page.
@@ -460,7 +461,6 @@ impl LightningWallet for NwcWallet {
             if wanted == 0 {
                 break;
             }
-            let known = told.len();
             let mut page = self.page(&query, offset, wanted).await?;
             page.truncate(wanted as usize);
             // Only an empty page is the last one: some wallets give less than they were asked for.
@@ -474,10 +474,12 @@ impl LightningWallet for NwcWallet {
                     .filter(|payment| payment.created_at >= query.since)
                     .filter(|payment| query.direction.is_none_or(|only| only == payment.direction)),
             );
-            // A wallet that does not know offsets says the same again.
-            if told.len() == known {
+            // A wallet that does not know offsets says the same again. One whose page holds nothing
+            // that can be read may have more behind it.
+            if page == before {
                 break;
             }
+            before = page;
         }
         Ok(payments)
     }

@@ -152,6 +152,8 @@ export interface WalletInfo {
   balance_msat: number;
   /** When the wallet said so. Older daemons do not tell. */
   balance_at?: Timestamp;
+  /** Whether the wallet could not be asked now, so that the balance is that of `balance_at`. */
+  stale?: boolean;
   /** `bitcoin`, `testnet`, `signet` or `regtest`, when the wallet says. */
   network?: string | null;
   /** Whether it keeps the fees of a payment within a bound that it is given. */
@@ -205,26 +207,25 @@ export interface PayInvoiceResult {
   fees_paid_msat: number;
 }
 
-/** What of a payment goes back. */
-export interface RefundContent {
-  /** All that is left of the payment when absent. */
-  amount_msat?: number;
-  /** For the person. */
-  description?: string;
-  /** How long the person has to give an invoice; a day when absent. */
-  expires_at?: Timestamp;
+/** From where to listen, and like every call. */
+export interface ListenOptions extends CallOptions {
+  /** The index of the last event that was dealt with; from now on when absent. */
+  after?: number;
 }
 
-/** That money has gone back. */
-export interface Refunded {
-  /** The stream of the payment. */
-  payment: string;
-  /** How much went back. */
+/** Somebody paid one of the daemon's Lightning addresses. */
+export interface LightningAddressPayment {
+  /** Its place among these payments: give the last one that was dealt with as `after` when listening again. */
+  index?: number;
+  /** What stands before the `@`. */
+  name: string;
+  /** What came. */
   amount_msat: number;
-  /** What it cost on top. */
-  fees_paid_msat: number;
-  /** Its hash is the payment hash of the person's invoice. */
-  preimage: string;
+  /** What was paid. */
+  invoice: string;
+  payment_hash: string;
+  /** Its hash is the payment hash; absent when the wallet does not say. */
+  preimage?: string;
 }
 
 /** A payment in the books of the daemon's wallet. */

@@ -3,6 +3,7 @@ import type { AuthResponseData, Nip05Profile } from './auth.js';
 import type { PaymentInstruction } from './instructions.js';
 import type {
   InvoiceStatus,
+  LightningAddressPayment,
   RecurringPaymentResponseContent,
   Refunded,
   WalletPayment,
@@ -26,6 +27,7 @@ export type CommandName =
   | 'SetProfile'
   | 'CloseRecurringPayment'
   | 'ListenClosedRecurringPayment'
+  | 'ListenLightningAddress'
   | 'RequestInvoice'
   | 'IssueJwt'
   | 'VerifyJwt'
@@ -76,6 +78,7 @@ export type ResponseData =
   | { type: 'profile'; profile: Partial<Profile> | null }
   | { type: 'close_recurring_payment_success'; message: string }
   | { type: 'listen_closed_recurring_payment'; stream_id: string }
+  | { type: 'listen_lightning_address'; stream_id: string; last_index?: number | null }
   | { type: 'invoice_payment'; invoice: string; payment_hash?: string | null }
   | { type: 'issue_jwt'; token: string }
   | { type: 'verify_jwt'; target_key: string }
@@ -94,6 +97,7 @@ export type ResponseData =
       wallet_type: string;
       balance_msat: number;
       balance_at?: WireMoment;
+      stale?: boolean;
       network?: string | null;
       caps_fees?: boolean;
     }
@@ -126,6 +130,8 @@ export type NotificationData =
       recipient: string;
       main_key: string;
     }
+  /** Somebody has paid one of the daemon's Lightning addresses. */
+  | ({ type: 'lightning_address_payment' } & Omit<LightningAddressPayment, 'index'>)
   | ({ type: 'authenticate_key' } & AuthResponseData)
   | { type: 'recurring_payment_response'; status: RecurringPaymentResponseContent }
   | { type: 'invoice_response'; invoice: string; payment_hash: string | null }

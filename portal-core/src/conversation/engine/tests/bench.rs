@@ -268,6 +268,7 @@ impl Bench {
         let mut routes = 0;
         let mut deadlines = 0;
         let mut inbound = 0;
+        let mut walkins = 0;
         for (stream, entry) in engine.table.iter() {
             let (state, next_index) = self.records.get(stream).expect("saved");
             let saved: Conversation = serde_json::from_slice(state).expect("reads");
@@ -300,9 +301,13 @@ impl Bench {
             {
                 assert!(engine.invoices.contains(&(invoice.payment_hash, *stream)));
             }
+            if let Conversation::WalkIn(walkin) = &entry.conversation {
+                walkins += 1;
+                assert!(engine.invoices.contains(&(walkin.watched.payment_hash, *stream)));
+            }
             let waits_for_ever = matches!(
                 &entry.conversation,
-                Conversation::Subscription(_) | Conversation::Closes
+                Conversation::Subscription(_) | Conversation::Closes | Conversation::Receipts
             ) || matches!(&entry.conversation, Conversation::Refund(refund) if !refund.unanswered())
                 || matches!(&entry.conversation, Conversation::Handshake(handshake) if handshake.is_static());
             assert_eq!(entry.deadline.is_none(), waits_for_ever, "stuck: {:?}", entry.conversation);
@@ -313,6 +318,7 @@ impl Bench {
         assert!(engine.talkers.iter().all(|stream| engine.table.contains_key(stream)));
         assert!(engine.invoices.iter().all(|(_, stream)| engine.table.contains_key(stream)));
         engine.crowd.check(inbound);
+        assert_eq!(engine.walkins, walkins);
         if let Some(closes) = engine.closes {
             assert!(engine.table.contains_key(&closes));
         }

@@ -11,8 +11,9 @@ use super::bench::{Bench, ask, at, derived, key, login, payment, public, stream}
 use crate::conversation::answer::Reply;
 use crate::conversation::ask::Question;
 use crate::conversation::handshake::Handshake;
-use crate::conversation::payment::GRACE_SECS;
+use crate::conversation::payment::{GRACE_SECS, WatchedInvoice};
 use crate::conversation::send::Send;
+use crate::conversation::walkin::WalkIn;
 use crate::conversation::{Conversation, Effect, Via};
 use crate::event::{PaymentUpdate, PortalEvent};
 use crate::primitives::{Millisats, RequestId, StreamId};
@@ -26,6 +27,7 @@ use crate::protocol::ticket::CashuDirect;
 
 const PEOPLE: u8 = 3;
 const CLOSES: u128 = 1000;
+const RECEIPTS: u128 = 1001;
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -65,7 +67,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (0_u8..16, any::<bool>()).prop_map(|(on, accepted)| Input::Delivered { on, accepted }),
         1 => Just(Input::Connected),
         2 => (0_u16..4000).prop_map(Input::Pass),
-        4 => (0_u8..8).prop_map(Input::Open),
+        4 => (0_u8..9).prop_map(Input::Open),
         1 => (0_u8..16).prop_map(Input::Close),
         2 => Just(Input::Restart),
     ]
@@ -90,6 +92,15 @@ fn conversation(which: u8, person: u8) -> Conversation {
         2 => login(public(person)),
         3..=5 => payment(public(person), &format!("p{}", which - 3), Some(which - 3)),
         6 => ask(public(person), Question::Cashu { request_id: RequestId::new("t") }),
+        7 => Conversation::WalkIn(Box::new(WalkIn {
+            name: "shop".into(),
+            invoice: "lnbcrt1".into(),
+            watched: WatchedInvoice {
+                payment_hash: [1; 32],
+                made_at: at(0),
+                payable_until: at(300),
+            },
+        })),
         _ => Conversation::Send(Box::new(Send {
             kind: kinds::CASHU_DIRECT,
             recipients: vec![public(person)],
@@ -112,6 +123,8 @@ struct Truth {
     received: Vec<Opened>,
     /// Payments, with whether the wallet had the money while they were open.
     settled: BTreeMap<StreamId, bool>,
+    /// How often the wallet had the money for an open invoice that anybody may pay.
+    receipts: usize,
 }
 
 fn play(bench: &mut Bench, truth: &mut Truth, input: &Input) {
@@ -182,6 +195,11 @@ fn play(bench: &mut Bench, truth: &mut Truth, input: &Input) {
                     *settled |= payment.watched.is_some_and(|w| w.payment_hash == [*hash; 32]);
                 }
             }
+            let waits = bench.engine.iter().any(|(_, conversation)| {
+                matches!(conversation, Conversation::WalkIn(walkin)
+                    if walkin.watched.payment_hash == [*hash; 32])
+            });
+            truth.receipts += usize::from(waits);
             let step = bench.engine.settled([*hash; 32], None, Millisats::new(1));
             bench.apply(step);
         }
@@ -232,6 +250,7 @@ proptest! {
     fn a_service_keeps_its_rules(inputs in prop::collection::vec(input(), 1..60)) {
         let mut bench = Bench::service();
         bench.open(stream(CLOSES), Conversation::Closes);
+        bench.open(stream(RECEIPTS), Conversation::Receipts);
         let mut truth = Truth::default();
         for input in &inputs {
             play(&mut bench, &mut truth, input);
@@ -246,7 +265,9 @@ proptest! {
         }
         for (stream, conversation) in bench.engine.iter() {
             let endless = match conversation {
-                Conversation::Closes | Conversation::Subscription(_) => true,
+                Conversation::Closes | Conversation::Receipts | Conversation::Subscription(_) => {
+                    true
+                }
                 Conversation::Handshake(handshake) => handshake.is_static(),
                 _ => false,
             };
@@ -256,6 +277,8 @@ proptest! {
             let log = bench.log.get(stream).map(Vec::as_slice).unwrap_or_default();
             prop_assert_eq!(log.iter().any(is_paid), *settled, "paid if and only if settled");
         }
+        let receipts = bench.log.get(&stream(RECEIPTS)).map_or(0, Vec::len);
+        prop_assert_eq!(receipts, truth.receipts, "each payment is one receipt");
     }
 
     #[test]
@@ -268,6 +291,7 @@ proptest! {
         let place = at_input.index(inputs.len());
         for (bench, _) in [&mut straight, &mut restarted] {
             bench.open(stream(CLOSES), Conversation::Closes);
+            bench.open(stream(RECEIPTS), Conversation::Receipts);
         }
         for (index, input) in inputs.iter().enumerate() {
             if matches!(input, Input::Restart) {

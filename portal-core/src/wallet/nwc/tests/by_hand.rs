@@ -230,3 +230,85 @@ async fn the_cipher_is_kept_for_the_next_run_and_never_gets_worse() {
     crate::storage::commit(&*store, vec![write]).await.expect("in memory");
     assert_eq!(connect(&old, NwcOptions::default()).await.negotiated(), Some(Cipher::Nip44));
 }
+
+/// A page of a list: these entries, each a number that its hash is made of, and its direction.
+fn page(entries: impl IntoIterator<Item = (u8, &'static str)>) -> String {
+    let entries: Vec<_> = entries
+        .into_iter()
+        .map(|(number, direction)| {
+            serde_json::json!({
+                "type": direction, "state": "settled", "settled_at": 1_700_000_000,
+                "payment_hash": hex::encode([number; 32]), "amount": 1000,
+                "created_at": 1_700_000_000,
+            })
+        })
+        .collect();
+    let result = serde_json::json!({ "transactions": entries });
+    serde_json::json!({ "result_type": "list_transactions", "result": result }).to_string()
+}
+
+#[tokio::test]
+async fn a_list_is_filled_however_much_of_it_is_left_out() {
+    let mut hand = Hand::new();
+    let wallet = hand.client();
+    let query = ListPayments {
+        since: Timestamp::from_secs(0),
+        direction: Some(Direction::Incoming),
+        offset: 0,
+        limit: 20,
+    };
+    let own = wallet.clone();
+    let listing = tokio::spawn(async move { own.list(query).await });
+    // This wallet does not know the filter: every other entry is of the other direction.
+    let request = hand.request().await;
+    let sides = |number: u8| if number % 2 == 0 { "incoming" } else { "outgoing" };
+    hand.answer(&request, &page((0..20).map(|number| (number, sides(number)))));
+    let request = hand.request().await;
+    hand.answer(&request, &page((20..30).map(|number| (number, "incoming"))));
+    let listed = listing.await.expect("no panic").expect("listed");
+    assert_eq!(listed.len(), 20, "ten that are left out are no reason to stop");
+    assert!(listed.iter().all(|payment| payment.direction == Direction::Incoming));
+}
+
+#[tokio::test]
+async fn a_wallet_that_repeats_its_first_page_for_ever_is_not_asked_for_ever() {
+    let mut hand = Hand::new();
+    let wallet = hand.client();
+    let query =
+        ListPayments { since: Timestamp::from_secs(0), direction: None, offset: 0, limit: 1000 };
+    let own = wallet.clone();
+    let listing = tokio::spawn(async move { own.list(query).await });
+    for _ in 0..2 {
+        let request = hand.request().await;
+        hand.answer(&request, &page((0..20).map(|number| (number, "incoming"))));
+    }
+    let listed = listing.await.expect("no panic").expect("listed");
+    assert_eq!(listed.len(), 20);
+}
+
+#[tokio::test]
+async fn a_page_that_nothing_can_be_read_of_does_not_end_a_list() {
+    let mut hand = Hand::new();
+    let wallet = hand.client();
+    let query =
+        ListPayments { since: Timestamp::from_secs(0), direction: None, offset: 0, limit: 20 };
+    let own = wallet.clone();
+    let listing = tokio::spawn(async move { own.list(query).await });
+    // Twenty invoices that nobody paid and that leave the amount to the payer.
+    let open: Vec<_> = (0..20_u8)
+        .map(|number| {
+            serde_json::json!({
+                "type": "incoming", "state": "pending", "payment_hash": hex::encode([number; 32]),
+            })
+        })
+        .collect();
+    let result = serde_json::json!({ "result": { "transactions": open } }).to_string();
+    let request = hand.request().await;
+    hand.answer(&request, &result);
+    let request = hand.request().await;
+    hand.answer(&request, &page([(100, "incoming")]));
+    let request = hand.request().await;
+    hand.answer(&request, &page([]));
+    let listed = listing.await.expect("no panic").expect("listed");
+    assert_eq!(listed.len(), 1, "what is behind them was found");
+}

@@ -66,3 +66,24 @@ async fn the_budget_is_what_the_wallet_says() {
     assert_eq!(left.left(), Millisats::new(4_000));
     assert_eq!(linked.rig.payee.budget().await.expect("answers"), None);
 }
+
+#[tokio::test]
+async fn a_budget_is_given_back_only_for_what_certainly_was_not_sent() {
+    for (code, given_back) in [
+        ("INSUFFICIENT_BALANCE", true),
+        ("NOT_SENT", true),
+        ("INTERNAL", false),
+        ("SOMETHING_NEW", false),
+    ] {
+        let budget = Millisats::new(10_000);
+        let (linked, wallet) = linked(Permission::Spend { budget: Some(budget) }, &BOTH);
+        let invoice = linked.rig.merchant.make_invoice(order(6_000)).await.expect("made");
+        let message = "no".to_owned();
+        let trouble = Trouble::Refuse { code: code.to_owned(), message };
+        linked.rig.person.order(Fault::OnCall(Some(Call::Pay), trouble));
+        let outcome = wallet.pay(payment(&invoice)).await;
+        assert!(!matches!(outcome, Ok(PayOutcome::Settled { .. })), "{code}: {outcome:?}");
+        let used = wallet.budget().await.expect("told").expect("bounded").used;
+        assert_eq!(used, Millisats::new(if given_back { 0 } else { 6_000 }), "{code}");
+    }
+}
