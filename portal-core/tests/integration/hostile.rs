@@ -5,7 +5,6 @@ use nostr::{Event, EventBuilder, JsonUtil as _, Keys, Kind, PublicKey, Tag};
 use portal_core::conversation::Conversation;
 use portal_core::conversation::subscription::Subscription;
 use portal_core::driver::{NodeError, Opening};
-use portal_core::event::PortalEvent;
 use portal_core::primitives::{ErrorCode, StreamId};
 use portal_core::protocol::envelope::Refusal;
 use portal_core::protocol::kinds;
@@ -144,8 +143,8 @@ async fn a_fault_in_one_login_ends_it_with_an_error_and_the_next_login_works() {
     let stream = opened.expect("durable").stream;
     service.node().poison(stream, 1).expect("it runs");
     approve(&client).await;
-    let event = soon("the end", service.streams().wait(stream)).await.expect("ended");
-    assert!(matches!(event, PortalEvent::Error { code: ErrorCode::Internal, .. }), "{event:?}");
+    let ended = soon("the end", service.streams().wait(stream)).await.expect_err("a fault");
+    assert_eq!(ended.code(), ErrorCode::Internal);
     assert_eq!(service.node().counters().faults(), 1);
     assert_eq!(login(&service, &client).await, client.main_key());
     assert!(service.node().is_alive().await);
