@@ -298,3 +298,45 @@ async fn a_file_is_private_to_its_owner_and_to_one_process() {
     let newer = TicketStore::open(&path, SqliteOptions::default());
     assert!(matches!(newer, Err(StorageError::TooNew { found: 99, .. })));
 }
+
+#[tokio::test]
+async fn gifts_are_listed_the_newest_first_and_who_waits_is_told() {
+    let store =
+        store_with(vec![proof(1, ProofState::Unspent), proof(2, ProofState::Unspent)]).await;
+    let keyset = KeysetRow {
+        mint: "https://mint.example".into(),
+        id: "00".into(),
+        unit: "vip".into(),
+        active: true,
+        fee_ppk: 0,
+        final_expiry: None,
+        keys: "{}".into(),
+    };
+    store.put_keysets("https://mint.example", vec![keyset]).await.expect("written");
+    let mut news = store.news();
+    assert!(store.given_names(10).await.expect("reads").is_empty());
+    for (number, at) in [(1, 5), (2, 6)] {
+        let moves = vec![moved(number, ProofState::Unspent, ProofState::Given, "gift")];
+        store.apply(Change { moves, ..Change::default() }, at).await.expect("written");
+    }
+    assert_eq!(*news.borrow_and_update(), News { given: 2, events: 0 });
+    let names: Vec<u8> =
+        store.given_names(10).await.expect("reads").iter().map(|(_, name)| name[0]).collect();
+    assert_eq!(names, [2, 1]);
+    assert_eq!(store.given_names(1).await.expect("reads").len(), 1);
+
+    let gone = Change {
+        moves: vec![moved(1, ProofState::Given, ProofState::Spent, "gift")],
+        events: vec!["{}".into()],
+        ..Change::default()
+    };
+    store.apply(gone.clone(), 7).await.expect("written");
+    assert_eq!(*news.borrow_and_update(), News { given: 3, events: 1 });
+    assert!(store.apply(gone, 8).await.is_err(), "it was moved already");
+    assert!(!news.has_changed().expect("open"), "what was not written is no news");
+    store
+        .put_mint(MintRow { url: "https://other.example".into(), ..MintRow::default() })
+        .await
+        .expect("written");
+    assert!(!news.has_changed().expect("open"));
+}
