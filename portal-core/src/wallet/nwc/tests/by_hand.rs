@@ -261,7 +261,7 @@ async fn a_list_is_filled_however_much_of_it_is_left_out() {
     let listing = tokio::spawn(async move { own.list(query).await });
     // This wallet does not know the filter: every other entry is of the other direction.
     let request = hand.request().await;
-    let sides = |number: u8| if number % 2 == 0 { "incoming" } else { "outgoing" };
+    let sides = |number: u8| if number.is_multiple_of(2) { "incoming" } else { "outgoing" };
     hand.answer(&request, &page((0..20).map(|number| (number, sides(number)))));
     let request = hand.request().await;
     hand.answer(&request, &page((20..30).map(|number| (number, "incoming"))));
