@@ -29,7 +29,7 @@ use super::socket::{MintSocket, Said};
 use super::{CashuError, Inner, MintAddress, TicketEvent, TicketWallet};
 use crate::primitives::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::sqlite::tickets::{ProofState, Y};
+use crate::storage::sqlite::tickets::{ProofRow, ProofState, Y};
 
 /// The most sockets at once.
 const MOST_SOCKETS: usize = 16;
@@ -48,6 +48,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const STEADY: Duration = Duration::from_secs(60);
 /// When a mint that offers no socket is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(900);
+
+/// Some mints say that a proof is spent before they have written it: they are asked again.
+const UNTIL_WRITTEN: Duration = Duration::from_millis(500);
+/// How often a mint is asked about a proof, whatever it says.
+const MOST_ASKED: u32 = 8;
 
 /// What was given away at a mint, the newest first.
 type Names = Arc<Vec<Y>>;
@@ -191,7 +196,9 @@ impl Inner {
         let policy = self.transport.policy(self.is_trusted(mint));
         let mut socket = MintSocket::open(mint, policy, self.transport.patience().answer).await?;
         let mut subscribed: HashSet<Y> = HashSet::new();
-        let mut asked: HashSet<Y> = HashSet::new();
+        // What is said to be spent, and was not when the mint was asked; and how often it was.
+        let mut unsettled: HashSet<Y> = HashSet::new();
+        let mut asked: HashMap<Y, u32> = HashMap::new();
         loop {
             let wanted = names.borrow_and_update().clone();
             let new: Vec<Y> =
@@ -202,51 +209,71 @@ impl Inner {
             socket.subscribe(&new).await?;
             subscribed.extend(new);
             loop {
-                let said = tokio::select! {
-                    said = socket.hear() => said?,
+                let mut spent: HashSet<Y> = HashSet::new();
+                tokio::select! {
+                    said = socket.hear() => {
+                        let mut next = Some(said?);
+                        // All that was said already, so that the mint is asked once.
+                        while let Some(said) = next {
+                            match said {
+                                Said::Spent(name) if subscribed.contains(&name) => {
+                                    spent.insert(name);
+                                }
+                                Said::Spent(_) | Said::Other => {}
+                                Said::Refused => return Err(CashuError::BadAnswer {
+                                    reason: "it takes no subscription",
+                                }),
+                            }
+                            next = socket.hear().now_or_never().transpose()?;
+                        }
+                    }
                     changed = names.changed() => match changed {
                         Ok(()) => break,
                         Err(_) => return Ok(End::NothingLeft),
                     },
-                };
-                let mut spent = Vec::new();
-                let mut next = Some(said);
-                // All that was said already, so that the mint is asked once.
-                while let Some(said) = next {
-                    match said {
-                        Said::Spent(name) if subscribed.contains(&name) && asked.insert(name) => {
-                            spent.push(name);
-                        }
-                        Said::Spent(_) | Said::Other => {}
-                        Said::Refused => {
-                            return Err(CashuError::BadAnswer {
-                                reason: "it takes no subscription",
-                            });
-                        }
+                    () = tokio::time::sleep(UNTIL_WRITTEN), if !unsettled.is_empty() => {
+                        spent = std::mem::take(&mut unsettled);
                     }
-                    next = socket.hear().now_or_never().transpose()?;
                 }
-                self.note_heard(mint, spent).await?;
+                spent.retain(|name| {
+                    let times = asked.entry(*name).or_default();
+                    *times = times.saturating_add(1);
+                    *times <= MOST_ASKED
+                });
+                unsettled.extend(self.note_heard(mint, spent).await?);
             }
         }
     }
 
-    async fn note_heard(&self, mint: &MintAddress, names: Vec<Y>) -> Result<(), CashuError> {
+    /// Asks the mint about what it says is spent; returns what is not, or not known to be.
+    async fn note_heard(
+        &self,
+        mint: &MintAddress,
+        names: HashSet<Y>,
+    ) -> Result<Vec<Y>, CashuError> {
+        let names: Vec<Y> = names.into_iter().collect();
+        let given = self.given_of(mint, names.clone()).await?;
+        if given.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.note_spent(mint, &given.iter().collect::<Vec<_>>()).await {
+            Ok(_) => {}
+            Err(CashuError::Storage(error)) => return Err(error.into()),
+            Err(error) => tracing::debug!(%error, "a mint says what it does not answer"),
+        }
+        Ok(self.given_of(mint, names).await?.into_iter().map(|row| row.y).collect())
+    }
+
+    async fn given_of(
+        &self,
+        mint: &MintAddress,
+        names: Vec<Y>,
+    ) -> Result<Vec<ProofRow>, CashuError> {
         if names.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let rows = self.store.known_proofs(names).await?;
-        let given: Vec<_> = rows
-            .iter()
-            .filter(|row| row.state == ProofState::Given && row.mint == mint.as_str())
-            .collect();
-        match self.note_spent(mint, &given).await {
-            Ok(_) => Ok(()),
-            Err(CashuError::Storage(error)) => Err(error.into()),
-            Err(error) => {
-                tracing::debug!(%error, "a mint says on its socket what it does not answer");
-                Ok(())
-            }
-        }
+        let mut rows = self.store.known_proofs(names).await?;
+        rows.retain(|row| row.state == ProofState::Given && row.mint == mint.as_str());
+        Ok(rows)
     }
 }

@@ -100,6 +100,20 @@ async fn a_socket_that_is_lost_is_opened_again() {
     .await;
 }
 
+/// Some say it before it is so, or do not answer at first.
+#[tokio::test]
+async fn a_mint_is_asked_again_about_what_it_said() {
+    let mint = mint().await;
+    let (shop, door) = (Owner::new(1, &[&mint]).open().await, Owner::new(2, &[&mint]).open().await);
+    let ticket = shop.mint("ticket", given(&mint, "vip", 1, None)).await.expect("mints");
+    burn(&door, &mint, "b", &ticket.token.expect("a token")).await;
+    mint.faults().once("/v1/checkstate", Fault::Answer(503, String::new()));
+    let asked = mint.faults().asked("/v1/checkstate");
+    let (_, key, _) = listening(&shop, next(&shop, 0)).await;
+    assert_eq!(key, "ticket");
+    assert_eq!(mint.faults().asked("/v1/checkstate"), asked + 2);
+}
+
 /// A mint may say on its socket what it likes: a ticket is used when it answers so.
 #[tokio::test]
 async fn a_word_on_a_socket_alone_uses_no_ticket() {
