@@ -53,7 +53,7 @@ fn open(path: &Path) -> Result<Arc<SqliteStore>> {
     Ok(Arc::new(SqliteStore::open(path, SqliteOptions::default())?))
 }
 
-/// Monthly subscriptions; `due` of them are due now, the others within thirty days.
+/// Monthly subscriptions; `due` of them are due now, the others within a month from tomorrow on.
 async fn fill(path: &Path, all: u64, due: u64, now: u64) -> Result<()> {
     let store = open(path)?;
     let env = Env::system();
@@ -63,10 +63,10 @@ async fn fill(path: &Path, all: u64, due: u64, now: u64) -> Result<()> {
     while number < all {
         let mut batch = Vec::new();
         for number in number..all.min(number + BATCH) {
-            // Those that are due lie all over the table.
+            // Those that are due lie all over the table. The others are not while this lasts.
             let is_due = number % (all / due) == 0;
             let first =
-                if is_due { now - 1 - number % 1000 } else { now + 60 + number * 7 % (30 * DAY) };
+                if is_due { now - 1 - number % 1000 } else { now + DAY + number * 7 % (30 * DAY) };
             let owner = keys[usize::try_from(number / (all / due))? % keys.len()];
             let terms = Terms {
                 owner,
@@ -100,7 +100,7 @@ async fn fill(path: &Path, all: u64, due: u64, now: u64) -> Result<()> {
 async fn scan(path: &Path, all: u64, now: u64, report: &mut Report) -> Result<()> {
     let store = open(path)?;
     let mut samples = Samples::default();
-    let mut moment = now + 60;
+    let mut moment = now + DAY;
     let mut found_in_all = 0;
     while samples.len() < 400 {
         // As far ahead as brings something that is due.

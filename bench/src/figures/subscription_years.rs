@@ -365,6 +365,8 @@ struct World {
     streams: Vec<StreamId>,
     scheduler: Scheduler<SimTill>,
     guard: ClockGuard,
+    /// What the guard has saved for the process after this one.
+    clock_seen: Option<Timestamp>,
     /// When the process began, by true time.
     begun: u64,
     truth: u64,
@@ -406,7 +408,8 @@ async fn simulate(path: &Path, years: u64, each_zone: usize) -> Result<Simulatio
         numbers,
         streams,
         scheduler,
-        guard: ClockGuard::new(SETTLE),
+        guard: ClockGuard::new(SETTLE, None),
+        clock_seen: None,
         begun: START,
         truth: START,
         skew: 0,
@@ -452,21 +455,25 @@ impl World {
     fn believes(&mut self) -> bool {
         self.clock.set(self.truth, self.skew);
         let steady = Duration::from_secs(self.truth.saturating_sub(self.begun));
-        self.guard.believes(self.wall(), steady)
+        let wall = self.wall();
+        let believed = self.guard.believes(wall, steady);
+        self.clock_seen = self.guard.to_save(wall).or(self.clock_seen);
+        believed
     }
 
     async fn live(mut self, path: &Path, end: u64) -> Result<Simulation> {
         let (mut ahead, mut behind) = (Vec::new(), Vec::new());
         let (mut restarts, mut jumps) = (0, 0);
         let mut jump_began = START;
+        let mut next = self.scheduler.store().next_due().await?;
         while self.truth < end {
-            if self.believes() {
+            // As the service's own task: it looks when something is due.
+            if self.believes() && next.is_some_and(|next| next <= self.wall()) {
                 self.charge().await?;
+                next = self.scheduler.store().next_due().await?;
             }
             let next_event = self.events.peek().map_or(end, |Reverse((at, ..))| *at);
-            let next_due = self.scheduler.store().next_due().await?;
-            let next_due =
-                next_due.map_or(end, |due| due.as_secs().saturating_add_signed(-self.skew));
+            let next_due = next.map_or(end, |due| due.as_secs().saturating_add_signed(-self.skew));
             // While the clock is doubted it is looked at again now and then.
             let soonest = if next_due <= self.truth { self.truth + MINUTE } else { next_due };
             self.truth = next_event.min(soonest).max(self.truth).min(end);
@@ -481,6 +488,7 @@ impl World {
                     Event::Payment(payment, outcome) => told.push((payment, outcome)),
                     Event::Restart => {
                         self.tell(std::mem::take(&mut told)).await?;
+                        next = self.scheduler.store().next_due().await?;
                         // An outage of up to three days.
                         let outage = self.dice.pick(&[0, MINUTE, HOUR, DAY, 3 * DAY]);
                         self.restart(path, outage).await?;
@@ -509,7 +517,10 @@ impl World {
                     }
                 }
             }
-            self.tell(told).await?;
+            if !told.is_empty() {
+                self.tell(told).await?;
+                next = self.scheduler.store().next_due().await?;
+            }
         }
         self.scheduler.store().close().await;
         drop(self.scheduler);
@@ -597,7 +608,7 @@ impl World {
         self.truth += outage;
         self.clock.set(self.truth, self.skew);
         self.scheduler = open(path, &self.env, &self.ledger, &self.numbers, &self.clock)?;
-        self.guard = ClockGuard::new(SETTLE);
+        self.guard = ClockGuard::new(SETTLE, self.clock_seen);
         self.begun = self.truth;
         Ok(())
     }

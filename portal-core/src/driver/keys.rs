@@ -23,7 +23,8 @@ pub struct ConversationKeys {
 #[derive(Clone)]
 struct Shared {
     verifying: XOnlyPublicKey,
-    conversation: ConversationKey,
+    /// `None` until there is something to say or to read.
+    conversation: Option<ConversationKey>,
 }
 
 impl ConversationKeys {
@@ -33,18 +34,30 @@ impl ConversationKeys {
         Self { local, recent: Mutex::new(Recent::new(CAPACITY)) }
     }
 
+    /// Whether theirs is a point of the curve. Nothing is derived: whoever asks is not who writes
+    /// to them.
+    pub fn is_key(&self, peer: &PublicKey) -> bool {
+        if self.known(peer).is_some() {
+            return true;
+        }
+        let Ok(verifying) = peer.xonly() else { return false };
+        self.keep(peer, Shared { verifying, conversation: None });
+        true
+    }
+
     /// The key shared with this peer; `None` when theirs is not a point of the curve.
     pub fn with(&self, peer: &PublicKey) -> Option<ConversationKey> {
         match self.known(peer) {
-            Some(known) => Some(known.conversation),
+            Some(Shared { conversation: Some(derived), .. }) => Some(derived),
+            Some(Shared { verifying, conversation: None }) => Some(self.derive(peer, verifying)),
             None => Some(self.derive(peer, peer.xonly().ok()?)),
         }
     }
 
     /// The same for a peer whose key was parsed already.
     pub fn with_parsed(&self, peer: &PublicKey, parsed: XOnlyPublicKey) -> ConversationKey {
-        match self.known(peer) {
-            Some(known) => known.conversation,
+        match self.known(peer).and_then(|known| known.conversation) {
+            Some(derived) => derived,
             None => self.derive(peer, parsed),
         }
     }
@@ -61,9 +74,12 @@ impl ConversationKeys {
     /// Derived outside the lock: two readers may derive the same key, none waits for another.
     fn derive(&self, peer: &PublicKey, verifying: XOnlyPublicKey) -> ConversationKey {
         let conversation = conversation_key(&self.local, verifying);
-        let shared = Shared { verifying, conversation };
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(*peer, shared);
+        self.keep(peer, Shared { verifying, conversation: Some(conversation) });
         conversation
+    }
+
+    fn keep(&self, peer: &PublicKey, shared: Shared) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(*peer, shared);
     }
 }
 
@@ -98,6 +114,8 @@ mod tests {
             assert!(keys.parsed(&peer.public_key()).is_none(), "not used yet");
             let derived = ConversationKey::derive(own.secret_key(), &peer.public_key());
             let derived = derived.expect("a point of the curve");
+            assert!(keys.is_key(&peer.public_key()), "which derives nothing yet");
+            assert_eq!(keys.parsed(&peer.public_key()), peer.public_key().xonly().ok());
             for _ in 0..2 {
                 let key = keys.with(&peer.public_key()).expect("a point of the curve");
                 assert_eq!(key.as_bytes(), derived.as_bytes());
@@ -110,6 +128,7 @@ mod tests {
     fn what_is_no_point_of_the_curve_has_no_key() {
         let (env, _) = mock::env(Timestamp::from_secs(1), 1);
         let keys = ConversationKeys::new(LocalKey::generate(&env));
-        assert!(keys.with(&PublicKey::from_byte_array([0xff; 32])).is_none());
+        let none = PublicKey::from_byte_array([0xff; 32]);
+        assert!(keys.with(&none).is_none() && !keys.is_key(&none));
     }
 }

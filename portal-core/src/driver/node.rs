@@ -216,11 +216,10 @@ impl Node {
         &self.key
     }
 
-    /// Whether a text of 32 bytes is a key that can be written to. What is derived to know it is
-    /// kept for the message that follows.
+    /// Whether a text of 32 bytes is a key that can be written to.
     #[must_use]
     pub fn is_key(&self, key: &PublicKey) -> bool {
-        self.keys.with(key).is_some()
+        self.keys.is_key(key)
     }
 
     /// The connections.

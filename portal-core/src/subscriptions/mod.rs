@@ -49,7 +49,8 @@
 //!   each when the one before is paid, or only the last of them.
 //! - *A clock that jumps ahead* charges what is due by it, each period once; when it comes back
 //!   the scheduler waits until the time has caught up. The task that drives the scheduler does
-//!   not believe a jump of more than an hour until it has lasted for ten minutes.
+//!   not believe a jump of more than an hour until it has lasted for ten minutes, nor such a jump
+//!   since it last ran, which may be an outage or a wrong clock.
 //! - *A change of the amount* holds from the next period. With proration the difference for the
 //!   rest of the running period is added to the next charge (or taken off it), rounded in favour
 //!   of the payer. A credit larger than a charge covers it whole, and its rest stays.

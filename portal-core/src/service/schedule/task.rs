@@ -30,6 +30,9 @@ const PAGE: usize = 1000;
 /// Where the log of closes goes on, beside the subscriptions themselves: the next index.
 const CLOSES_CURSOR: &str = "subscriptions.closes";
 
+/// What the clock said when it was believed last: seconds.
+const CLOCK_SEEN: &str = "subscriptions.clock";
+
 /// Works until the node stops.
 pub(super) async fn run(schedule: Arc<Shared>, heard: UnboundedReceiver<Heard>, tasks: Tasks) {
     let work = async {
@@ -47,13 +50,16 @@ pub(super) async fn run(schedule: Arc<Shared>, heard: UnboundedReceiver<Heard>, 
 
 /// Charges what is due, for ever.
 async fn charge(schedule: &Shared) {
-    let mut guard = ClockGuard::new(schedule.settle);
+    let mut guard = ClockGuard::new(schedule.settle, clock_seen(schedule).await);
     let mut hold = Hold::default();
     let begun = Instant::now();
     let mut next = Some(Timestamp::from_secs(0));
     loop {
         let now = schedule.env.now();
         let believed = guard.believes(now, begun.elapsed());
+        if let Some(seen) = guard.to_save(now) {
+            save_clock(schedule, seen).await;
+        }
         if believed && hold.is_over() && next.is_some_and(|next| next <= now) {
             let turn = schedule.scheduler.turn(now, AT_ONCE).await;
             let more = matches!(&turn, Ok(turn) if turn.due == AT_ONCE);
@@ -72,6 +78,32 @@ async fn charge(schedule: &Shared) {
             () = schedule.wake.notified() => next = next_due(schedule, &mut hold).await,
             () = tokio::time::sleep(sleep) => {}
         }
+    }
+}
+
+/// What the clock said when it was believed last, before this process.
+async fn clock_seen(schedule: &Shared) -> Option<Timestamp> {
+    loop {
+        match schedule.scheduler.store().setting(CLOCK_SEEN).await {
+            Ok(bytes) => {
+                // What is not ours is as good as nothing.
+                let bytes: Option<[u8; 8]> = bytes.and_then(|bytes| bytes.try_into().ok());
+                return bytes.map(u64::from_be_bytes).map(Timestamp::from_secs);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the time cannot be read; it is read again");
+                tokio::time::sleep(FIRST_HOLD).await;
+            }
+        }
+    }
+}
+
+async fn save_clock(schedule: &Shared, seen: Timestamp) {
+    let value = seen.as_secs().to_be_bytes().to_vec();
+    let write = Write::PutSetting { name: CLOCK_SEEN.to_owned(), value };
+    // Without it the next process doubts a clock that is right, for a few minutes.
+    if let Err(error) = commit(schedule.scheduler.store(), vec![write]).await {
+        tracing::warn!(%error, "the time cannot be saved");
     }
 }
 
