@@ -15,7 +15,7 @@ use super::knowledge::Need;
 use super::outputs::Output;
 use super::transport::{CallError, refusal};
 use super::watch::TicketEvent;
-use super::{CashuError, Inner};
+use super::{CashuError, Inner, Outcome};
 use crate::storage::sqlite::tickets::{Change, Move, ProofRow, ProofState, Y};
 
 /// How often an operation begins anew before it gives up.
@@ -168,12 +168,6 @@ impl Inner {
                 self.release(operation, calling, State::Asked, &[]).await?;
                 Err(self.fail(operation, refusal(code)).await)
             }
-            // Perhaps somebody between: what was received is not given up for that.
-            (0 | 30001 | 30002 | 31001 | 31002, _)
-                if matches!(operation.order, Order::Receive { .. }) =>
-            {
-                Err(refusal(code))
-            }
             // The keyset was closed meanwhile, or the store is older than the seed's last use of it
             // (a backup): other outputs will do.
             // cdk's mint says 20006 when it mints to outputs that it has signed before. 11005: the
@@ -196,6 +190,11 @@ impl Inner {
             // Whatever the reason: the quote may be paid, and is not forgotten before its time. It
             // is ours alone; another token may open the door to it.
             (_, Call::Mint(_)) => Err(refusal(code)),
+            // Perhaps somebody between, or a limit of the mint: what was received is given up only
+            // when it is worth nothing.
+            (_, _) if is_gift(operation) && refusal(code).outcome() != Outcome::Worthless => {
+                Err(refusal(code))
+            }
             _ => {
                 self.release(operation, calling, State::Asked, &[]).await?;
                 Err(self.fail(operation, refusal(code)).await)
@@ -221,7 +220,7 @@ impl Inner {
             return Ok(());
         }
         Err(match operation.state {
-            State::Asked => self.fail(operation, error).await,
+            State::Asked if !is_gift(operation) => self.fail(operation, error).await,
             _ => error,
         })
     }
@@ -351,4 +350,8 @@ impl Inner {
 
 fn messages(outputs: &[Planned]) -> Vec<BlindedMessage> {
     outputs.iter().map(|planned| planned.output.message()).collect()
+}
+
+fn is_gift(operation: &Operation) -> bool {
+    matches!(operation.order, Order::Receive { .. })
 }

@@ -72,6 +72,8 @@ export interface CashuOperation<Moment = Timestamp> {
   unit: string;
   amount: number;
   since: Moment;
+  /** What has to be paid, when the mint waits for that: an invoice. */
+  unpaid?: string;
 }
 
 /** The daemon's ticket wallet. */
