@@ -7,5 +7,7 @@ mod books;
 mod door;
 mod lightning;
 mod restart;
+mod sockets;
 mod tickets;
+mod wallets;
 mod world;
