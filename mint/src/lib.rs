@@ -31,6 +31,7 @@ mod supply;
 pub mod telemetry;
 mod token_files;
 pub mod units;
+mod wallet;
 
 pub use dev::{Dev, DevError, DevMint, dev, dev_on};
 pub use keysets::{KeysetError, KeysetInfo, Keysets};
@@ -39,3 +40,4 @@ pub use start::{Mint, Setup, StartError, open_keys};
 pub use store::{Access, Account, DynKeys, Store, StoreError, back_up};
 pub use supply::SupplyError;
 pub use token_files::{TokenFilesError, read as read_tokens};
+pub use wallet::{WalletOpenError, check_wallet, open_wallet};

@@ -95,7 +95,7 @@ impl Buckets {
 }
 
 /// What counts as one address.
-fn source(address: IpAddr) -> u64 {
+pub(crate) fn source(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(u32::from(address)),
         IpAddr::V6(address) => {

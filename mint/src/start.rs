@@ -48,6 +48,9 @@ const MELT_TTL: u64 = 600;
 /// How often payments without a known end are looked at.
 const SWEEP: Duration = Duration::from_secs(15);
 
+/// How often it is made sure that no other mint works on the database.
+const ALONE: Duration = Duration::from_secs(10);
+
 /// What a mint is started with.
 pub struct Setup {
     /// What it is told.
@@ -163,6 +166,7 @@ impl Mint {
             door,
             units: config.units.clone(),
             supply,
+            sockets: http::Sockets::new(config.limits.connections),
             metrics: Metrics::default(),
             melt_inputs_max: matches!(config.database, DatabaseConfig::Postgres { .. })
                 .then_some(POSTGRES_MAX),
@@ -422,13 +426,36 @@ async fn run(
     let router = http::router(Arc::clone(&shared));
     let watch = token_files::watch(config.auth, Arc::clone(&shared), stopping.clone());
     let sweep = sweep(lightning, Arc::clone(&shared.mint), stopping.clone());
+    let alone = stay_alone(Arc::clone(&shared), stopping.clone());
     let serve = http::server::run(listener, router, config.limits.connections, stopping);
-    tokio::join!(serve, watch, sweep);
+    tokio::join!(serve, watch, sweep, alone);
     // Requests whose wallets hung up are finished too.
     shared.tasks.close();
     shared.tasks.wait().await;
     if let Err(error) = shared.mint.stop().await {
         tracing::warn!(%error, "cdk did not stop well");
+    }
+}
+
+/// Stops when another mint has taken the database: two would sell the same places twice.
+async fn stay_alone(shared: Arc<Shared>, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(ALONE) => {}
+        }
+        let kept = tokio::select! {
+            () = stopping.cancelled() => return,
+            kept = shared.store.keep() => kept,
+        };
+        match kept {
+            Ok(()) => {}
+            Err(StoreError::InUse) => {
+                tracing::error!("another mint works on this database: stopping");
+                stopping.cancel();
+            }
+            Err(error) => tracing::warn!(%error, "the database cannot be kept for this mint"),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use portal_mint::read_tokens;
+use portal_mint::{check_wallet, read_tokens};
 
 use super::{Found, Place};
 
@@ -10,6 +10,9 @@ use super::{Found, Place};
 pub fn run(place: &Place) -> anyhow::Result<()> {
     let Found { config, warnings, file, folder } = place.find()?;
     let tokens = read_tokens(&config.auth)?.len();
+    if config.lightning.needed {
+        check_wallet(&config.lightning)?;
+    }
     let units: Vec<&str> = config.units.keys().map(String::as_str).collect();
     let mut out = std::io::stdout().lock();
     if place.json {

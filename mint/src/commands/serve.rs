@@ -7,12 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use portal_core::env::Env;
-use portal_core::relay::RelayPool as _;
-use portal_core::relay::nostr::{NostrRelays, RelayOptions};
 use portal_core::wallet::LightningWallet;
-use portal_core::wallet::nwc::{NwcOptions, NwcUri, NwcWallet};
-use portal_mint::config::LightningConfig;
-use portal_mint::{Dev, Mint, Setup, dev};
+use portal_mint::{Dev, Mint, Setup, dev, open_wallet};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -81,7 +77,7 @@ async fn configured(
         .await
         .with_context(|| format!("{} cannot be listened on", config.listen))?;
     let wallet = match config.lightning.needed {
-        true => Some(wallet(&config.lightning, env.clone())?),
+        true => Some(open_wallet(&config.lightning, &folder, env.clone()).await?),
         false => None,
     };
     let setup = Setup { config, folder: folder.clone(), wallet: wallet.clone(), env };
@@ -109,7 +105,10 @@ struct Temporary(std::path::PathBuf);
 impl Temporary {
     fn make(env: &Env) -> std::io::Result<Self> {
         let path = std::env::temp_dir().join(format!("portal-mint-{}", env.alphanumeric(12)));
-        std::fs::create_dir(&path)?;
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path)?;
         Ok(Self(path))
     }
 }
@@ -120,38 +119,6 @@ impl Drop for Temporary {
             tracing::debug!(%error, "the folder stays");
         }
     }
-}
-
-/// The wallet that the link names.
-fn wallet(config: &LightningConfig, env: Env) -> anyhow::Result<Arc<dyn LightningWallet>> {
-    let link = match (&config.nwc_url, &config.nwc_url_file) {
-        (Some(link), _) => link.expose().clone(),
-        (None, Some(path)) => std::fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read", path.display()))?,
-        (None, None) => anyhow::bail!(
-            "units are paid over Lightning, and there is no wallet: set PORTAL_MINT_NWC_URL or \
-             lightning.nwc_url_file"
-        ),
-    };
-    let uri = NwcUri::parse(link.trim()).context("the wallet link")?;
-    let relays = uri.relays.clone();
-    let connector_env = env.clone();
-    let handle = tokio::runtime::Handle::current();
-    let wallet = NwcWallet::connect(
-        &uri,
-        move |sink| {
-            let options = RelayOptions { allow_private: true, ..RelayOptions::default() };
-            let pool = NostrRelays::start(handle, connector_env, sink, options);
-            for relay in relays {
-                pool.add(relay);
-            }
-            pool
-        },
-        env,
-        NwcOptions::default(),
-    )
-    .context("the wallet link")?;
-    Ok(Arc::new(wallet))
 }
 
 /// Tells the person, or the program, who started the mint where it is.

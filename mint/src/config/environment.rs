@@ -22,6 +22,8 @@ pub(super) struct Secrets {
     pub(super) mnemonic_file: Option<PathBuf>,
     pub(super) static_token: Option<Secret<String>>,
     pub(super) nwc_url: Option<Secret<String>>,
+    pub(super) breez_mnemonic: Option<Secret<String>>,
+    pub(super) breez_api_key: Option<Secret<String>>,
 }
 
 pub(super) fn lay_over(
@@ -34,6 +36,12 @@ pub(super) fn lay_over(
         match name.as_str() {
             "MNEMONIC_FILE" => secrets.mnemonic_file = Some(value.into()),
             "PORTAL_MINT_NWC_URL" => secrets.nwc_url = Some(Secret::new(value.clone())),
+            "PORTAL_MINT_BREEZ_MNEMONIC" => {
+                secrets.breez_mnemonic = Some(Secret::new(value.clone()));
+            }
+            "PORTAL_MINT_BREEZ_API_KEY" => {
+                secrets.breez_api_key = Some(Secret::new(value.clone()));
+            }
             _ => {
                 if let Some(short) = name.strip_prefix(PREFIX) {
                     one(short, value, file, &mut secrets, problems);

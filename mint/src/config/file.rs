@@ -104,9 +104,21 @@ pub(super) struct Lightning {
     pub(super) units: Vec<String>,
     pub(super) wallet: Option<String>,
     pub(super) nwc_url_file: Option<PathBuf>,
+    pub(super) breez: Breez,
     pub(super) guarded: bool,
     pub(super) fee_reserve_percent: Option<u64>,
     pub(super) fee_reserve_min: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Breez {
+    pub(super) mnemonic_file: Option<PathBuf>,
+    pub(super) api_key_file: Option<PathBuf>,
+    pub(super) network: Option<String>,
+    pub(super) library: Option<PathBuf>,
+    pub(super) storage_dir: Option<PathBuf>,
+    pub(super) spark: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

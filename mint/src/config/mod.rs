@@ -11,6 +11,7 @@
 mod auth;
 mod environment;
 mod file;
+mod lightning;
 mod limits;
 mod problem;
 mod units;
@@ -24,6 +25,7 @@ pub use self::auth::AuthConfig;
 pub(crate) use self::auth::is_token;
 pub use self::environment::Environment;
 use self::file::File;
+pub use self::lightning::{BreezSettings, LightningConfig, WalletKind};
 pub use self::limits::LimitsConfig;
 pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::units::POSTGRES_MAX;
@@ -98,23 +100,6 @@ pub struct AmountLimits {
     pub melt_max: u64,
 }
 
-/// `[lightning]`.
-#[derive(Clone, Debug, Default)]
-pub struct LightningConfig {
-    /// Whether any unit is paid over Lightning.
-    pub needed: bool,
-    /// The link to a wallet, from the environment.
-    pub nwc_url: Option<Secret<String>>,
-    /// A file with it.
-    pub nwc_url_file: Option<PathBuf>,
-    /// Whether the rules about tokens hold for its units too; else whoever pays may mint.
-    pub guarded: bool,
-    /// What is kept back for routing, in hundredths of the amount.
-    pub fee_reserve_percent: u64,
-    /// And at least this much, in base units.
-    pub fee_reserve_min: u64,
-}
-
 /// `[database]`.
 #[derive(Clone, Debug)]
 pub enum DatabaseConfig {
@@ -170,14 +155,11 @@ impl Problems {
     }
 }
 
-fn build(file: File, secrets: environment::Secrets, problems: &mut Problems) -> Config {
+fn build(file: File, mut secrets: environment::Secrets, problems: &mut Problems) -> Config {
     let File { info, mint_info, ln, portal_wallet, lightning, database, auth, operations, limits } =
         file;
     if !matches!(ln.ln_backend.as_deref(), None | Some("portalwallet")) {
         problems.wrong("`ln.ln_backend`", "\"portalwallet\"");
-    }
-    if !matches!(lightning.wallet.as_deref(), None | Some("nwc")) {
-        problems.wrong("`lightning.wallet`", "\"nwc\"");
     }
     let keyset_version_1 = match info.keyset_version {
         None | Some(2) => false,
@@ -191,6 +173,8 @@ fn build(file: File, secrets: environment::Secrets, problems: &mut Problems) -> 
     let postgres = matches!(database, DatabaseConfig::Postgres { .. });
     let units =
         self::units::read(portal_wallet, &lightning.units, postgres, keyset_version_1, problems);
+    let needed = units.values().any(|unit| unit.backing == Backing::Lightning);
+    let lightning = LightningConfig::read(lightning, needed, &mut secrets, problems);
     let amounts = amounts_of(&ln, postgres, problems);
     let auth = AuthConfig::read(auth, operations.disabled, secrets.static_token, problems);
     let config = Config {
@@ -216,14 +200,7 @@ fn build(file: File, secrets: environment::Secrets, problems: &mut Problems) -> 
             .collect(),
         },
         amounts,
-        lightning: LightningConfig {
-            needed: units.values().any(|unit| unit.backing == Backing::Lightning),
-            nwc_url: secrets.nwc_url,
-            nwc_url_file: lightning.nwc_url_file,
-            guarded: lightning.guarded,
-            fee_reserve_percent: lightning.fee_reserve_percent.unwrap_or(1),
-            fee_reserve_min: lightning.fee_reserve_min.unwrap_or(2),
-        },
+        lightning,
         units,
         database,
         auth,
@@ -232,9 +209,6 @@ fn build(file: File, secrets: environment::Secrets, problems: &mut Problems) -> 
     check_minting(&config, problems);
     if !(30..=7 * 24 * 3600).contains(&config.quote_ttl) {
         problems.wrong("`info.quote_ttl`", "30 seconds to 7 days");
-    }
-    if config.lightning.fee_reserve_percent > 100 {
-        problems.wrong("`lightning.fee_reserve_percent`", "0 to 100");
     }
     config
 }

@@ -144,7 +144,7 @@ impl Door {
     }
 
     /// Who asks: the peer, or whom a proxy that we trust names last.
-    fn address(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+    pub(super) fn address(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
         let mut address = peer.ip().to_canonical();
         let named = headers.get_all(FORWARDED_FOR);
         let named: Vec<&str> = named

@@ -6,6 +6,7 @@ mod issue;
 mod quotes;
 mod refusal;
 pub mod server;
+mod sockets;
 mod units;
 
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ use tower::ServiceExt as _;
 pub use self::door::Door;
 use self::door::{Passed, cross_origin};
 pub use self::refusal::Refusal;
+use self::sockets::Place;
+pub use self::sockets::Sockets;
 use crate::auth::Endpoint;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -51,6 +54,8 @@ pub struct Shared {
     pub supply: Supply,
     /// Who may pass.
     pub door: Door,
+    /// How many sockets there are.
+    pub sockets: Arc<Sockets>,
     /// What is counted.
     pub metrics: Metrics,
     /// The most that is melted in one request.
@@ -80,6 +85,9 @@ async fn serve(
             shared.door.pass(request.method(), request.uri().path(), request.headers(), peer);
         let counted = passed.as_ref().ok().and_then(|passed| passed.endpoint.operation());
         let response = match passed {
+            Ok(passed) if passed.endpoint == Endpoint::Socket => {
+                socket(&shared, peer, request).await
+            }
             Ok(passed) if passed.endpoint.changes() => finish(&shared, passed, request).await,
             Ok(passed) => answer(&shared, passed, request).await,
             Err(refusal) => refusal.into_response(),
@@ -89,6 +97,24 @@ async fn serve(
         response
     };
     cross_origin(&mut response);
+    response
+}
+
+/// Lets a connection become a socket, if there is a place. It has the place for as long as it is
+/// one: a request that is no upgrade gives it back at once.
+async fn socket(shared: &Arc<Shared>, peer: SocketAddr, request: Request) -> Response {
+    /// How long to wait for a place.
+    const WAIT: Duration = Duration::from_secs(60);
+
+    let address = shared.door.address(request.headers(), peer);
+    let Some(seat) = shared.sockets.enter(address) else {
+        return Refusal::too_many(WAIT).into_response();
+    };
+    let place = request.extensions().get::<Place>().cloned();
+    let response = forward(shared, request).await;
+    if let Some(place) = place.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        place.hold(seat);
+    }
     response
 }
 

@@ -5,14 +5,12 @@ use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::StatusCode;
-use axum::response::IntoResponse as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::bounded::Bounded;
+use super::sockets::Place;
 
 /// How long a request's header may take, also the first one of a connection.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
@@ -40,9 +39,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// The largest header.
 const HEADER_SIZE: usize = 16 * 1024;
 
-/// The most sockets at once; fewer when few connections are allowed.
-const SOCKETS: usize = 256;
-
 /// How long to wait when the system has no more file descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,7 +55,6 @@ pub async fn run(
 ) {
     let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
     let addresses = Addresses::new((connections / 2).max(1));
-    let sockets = Arc::new(Semaphore::new((connections / 4).clamp(1, SOCKETS)));
     let tasks = TaskTracker::new();
     loop {
         let accepted = async {
@@ -75,8 +70,7 @@ pub async fn run(
             Ok((stream, peer)) => {
                 // Closed without a word: whoever fills the mint is not worth an answer.
                 let Some(seat) = addresses.enter(peer.ip()) else { continue };
-                let sockets = Arc::clone(&sockets);
-                let serving = serve(stream, peer, router.clone(), sockets, stopping.clone());
+                let serving = serve(stream, peer, router.clone(), stopping.clone());
                 tasks.spawn(async move {
                     serving.await;
                     drop((place, seat));
@@ -147,32 +141,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    sockets: Arc<Semaphore>,
-    stopping: CancellationToken,
-) {
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stopping: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
-    let place = Arc::new(OnceLock::new());
-    let stream = Bounded::new(stream, Arc::clone(&place));
+    let place = Place::default();
+    let stream = Bounded::new(stream, place.clone());
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(place.clone());
         let router = router.clone();
-        let full = request.uri().path() == "/v1/ws"
-            && place.get().is_none()
-            && Arc::clone(&sockets).try_acquire_owned().map_or(true, |one| place.set(one).is_err());
-        async move {
-            if full {
-                return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
-            }
-            Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {}))
-        }
+        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT).max_buf_size(HEADER_SIZE);

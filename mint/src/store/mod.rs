@@ -32,9 +32,8 @@ pub struct Store {
 }
 
 /// What keeps other processes away, for as long as it is held.
-#[expect(dead_code, reason = "held for their drop")]
 enum Hold {
-    File(std::fs::File),
+    File(#[expect(dead_code, reason = "held for its drop")] std::fs::File),
     #[cfg(feature = "postgres")]
     Advisory(postgres::Advisory),
 }
@@ -83,6 +82,19 @@ impl Store {
     /// When they cannot.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.accounts.ping().await
+    }
+
+    /// Makes sure that other processes are still kept away. PostgreSQL forgets a lock with the
+    /// connection that took it.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another mint took the database meanwhile.
+    pub async fn keep(&self) -> Result<(), StoreError> {
+        match &self.hold {
+            None | Some(Hold::File(_)) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Some(Hold::Advisory(advisory)) => advisory.keep().await,
+        }
     }
 
     /// Lets other processes in.

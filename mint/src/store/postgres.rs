@@ -9,6 +9,7 @@ use cdk_sql_common::pool::Pool;
 use cdk_sql_common::stmt::query;
 use cdk_sql_common::value::Value;
 use portal_core::primitives::Secret;
+use tokio::sync::Mutex;
 
 use super::accounts::Accounts;
 use super::{Access, Hold, Store, StoreError};
@@ -28,8 +29,30 @@ const LOCK: &str = "SELECT CASE WHEN pg_try_advisory_lock(\
      hashtextextended('portal-mint:' || current_database() || ':' || current_schema(), 0)) \
      THEN 1 ELSE 0 END";
 
-/// The connection whose session has the lock.
-pub(super) struct Advisory(#[expect(dead_code, reason = "held for its drop")] PostgresConnection);
+/// Whether this session has a lock of that kind: it has taken no other.
+const HELD: &str = "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_locks \
+     WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()) THEN 1 ELSE 0 END";
+
+/// The connection whose session has the lock. The server gives the lock away when that connection
+/// ends: when the server starts anew, or the network is cut.
+pub(super) struct Advisory {
+    config: PgConfig,
+    connection: Mutex<PostgresConnection>,
+}
+
+impl Advisory {
+    /// Makes sure that the lock is still ours, and takes it again when it was lost.
+    pub(super) async fn keep(&self) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock().await;
+        let held = tokio::time::timeout(TIMEOUT, ask(HELD, &connection)).await;
+        if matches!(held, Ok(Ok(true))) {
+            return Ok(());
+        }
+        tracing::warn!("the connection that keeps other mints away was lost");
+        *connection = lock(&self.config).await?;
+        Ok(())
+    }
+}
 
 pub(super) async fn open(
     connection: &Secret<String>,
@@ -40,7 +63,11 @@ pub(super) async fn open(
         |most| PgConfig::new(connection.expose(), None, Some(most), Some(TIMEOUT.as_secs()));
     config(max_connections).validate()?;
     let hold = match access {
-        Access::Alone => Some(Hold::Advisory(lock(config(1)).await?)),
+        Access::Alone => {
+            let config = config(1);
+            let connection = Mutex::new(lock(&config).await?);
+            Some(Hold::Advisory(Advisory { config, connection }))
+        }
         Access::Beside => None,
     };
     let database = Arc::new(MintPgDatabase::new(config(max_connections)).await?);
@@ -49,16 +76,22 @@ pub(super) async fn open(
 }
 
 /// The server may learn a little late that the process before this one is gone.
-async fn lock(config: PgConfig) -> Result<Advisory, StoreError> {
-    let connection = PostgresConnection::new(config, TIMEOUT, Arc::new(AtomicBool::new(false)));
+async fn lock(config: &PgConfig) -> Result<PostgresConnection, StoreError> {
+    let stale = Arc::new(AtomicBool::new(false));
+    let connection = PostgresConnection::new(config.clone(), TIMEOUT, stale);
     for _ in 0..LOCK_TRIES {
-        match query(LOCK)?.pluck(&connection).await? {
-            Some(Value::Integer(1)) => return Ok(Advisory(connection)),
-            Some(Value::Integer(_)) => tokio::time::sleep(LOCK_PAUSE).await,
-            Some(_) | None => {
-                return Err(StoreError::Unexpected { what: "the answer to a lock" });
-            }
+        if ask(LOCK, &connection).await? {
+            return Ok(connection);
         }
+        tokio::time::sleep(LOCK_PAUSE).await;
     }
     Err(StoreError::InUse)
+}
+
+/// The answer to a question that is answered by 1 or 0.
+async fn ask(question: &str, connection: &PostgresConnection) -> Result<bool, StoreError> {
+    match query(question)?.pluck(connection).await? {
+        Some(Value::Integer(answer)) => Ok(answer == 1),
+        Some(_) | None => Err(StoreError::Unexpected { what: "the answer to a lock" }),
+    }
 }

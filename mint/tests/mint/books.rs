@@ -158,3 +158,53 @@ async fn batches_are_as_long_as_the_file_says() {
     })
     .await;
 }
+
+/// Ends the connection whose session keeps other mints away, as a restart of the server does.
+#[cfg(feature = "postgres")]
+async fn cut_the_lock(connection: &str) {
+    use cdk_postgres::{PgConfig, PostgresConnection};
+    use cdk_sql_common::stmt::query;
+
+    let config = PgConfig::new(connection, None, Some(1), Some(10));
+    let connection =
+        PostgresConnection::new(config, std::time::Duration::from_secs(10), Default::default());
+    // Its name is in two halves there.
+    let cut = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_locks, \
+         LATERAL (SELECT hashtextextended('portal-mint:' || current_database() || ':' \
+             || current_schema(), 0) AS name) AS own \
+         WHERE locktype = 'advisory' AND objsubid = 1 \
+             AND ((classid::bigint << 32) | objid::bigint) = own.name";
+    let ended = query(cut).expect("a question").pluck(&connection).await.expect("an answer");
+    assert!(
+        matches!(ended, Some(cdk_sql_common::value::Value::Integer(1))),
+        "one connection was ended: {ended:?}"
+    );
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_to_postgres_does_not_let_two_mints_in_for_long() {
+    for books in books("alone") {
+        let Books::Postgres(server) = books else { continue };
+        within(async {
+            let connection = portal_core::primitives::Secret::new(server.clone());
+            let config = DatabaseConfig::Postgres { connection, max_connections: 4 };
+            let folder = std::path::Path::new("/nowhere");
+            let open = || Store::open(&config, folder, Access::Alone);
+            let first = open().await.expect("opens");
+            first.keep().await.expect("it is ours");
+            assert!(matches!(open().await.err(), Some(StoreError::InUse)));
+
+            cut_the_lock(&server).await;
+            first.keep().await.expect("nobody was faster: it is ours again");
+            assert!(matches!(open().await.err(), Some(StoreError::InUse)));
+
+            cut_the_lock(&server).await;
+            let second = open().await.expect("the lock was free");
+            let lost = first.keep().await;
+            assert!(matches!(lost, Err(StoreError::InUse)), "{lost:?}");
+            drop(second);
+        })
+        .await;
+    }
+}

@@ -8,5 +8,7 @@ mod door;
 mod lightning;
 mod restart;
 mod socket;
+mod sockets;
 mod tickets;
+mod wallets;
 mod world;

@@ -222,12 +222,6 @@ impl Inner {
                 self.release(operation, calling, State::Asked, &[]).await?;
                 Err(self.fail(operation, refusal(code)).await)
             }
-            // Perhaps somebody between: what was received is not given up for that.
-            (30001 | 30002 | 31001 | 31002, _)
-                if matches!(operation.order, Order::Receive { .. }) =>
-            {
-                Err(refusal(code))
-            }
             // The keyset was closed meanwhile, or the store is older than the seed's last use of it
             // (a backup): other outputs will do.
             // cdk's mint says 20006 when it mints to outputs that it has signed before. 11005: the
@@ -255,6 +249,11 @@ impl Inner {
             // Whatever the reason: the quote may be paid, and is not forgotten before its time. It
             // is ours alone; another token may open the door to it.
             (_, Call::Mint(_)) => Err(refusal(code)),
+            // Perhaps somebody between, or a limit of the mint: what was received is given up only
+            // when it is worth nothing.
+            (_, _) if is_gift(operation) && refusal(code).outcome() != Outcome::Worthless => {
+                Err(refusal(code))
+            }
             _ => {
                 // The only request there ever was: no other one can still be on its way to them.
                 let unused = match asked_before {
@@ -296,7 +295,7 @@ impl Inner {
             return Ok(());
         }
         Err(match operation.state {
-            State::Asked => self.fail(operation, error).await,
+            State::Asked if !is_gift(operation) => self.fail(operation, error).await,
             _ => error,
         })
     }
@@ -434,4 +433,8 @@ fn not_known(error: CashuError) -> CashuError {
 
 fn messages(outputs: &[Planned]) -> Vec<BlindedMessage> {
     outputs.iter().map(|planned| planned.output.message()).collect()
+}
+
+fn is_gift(operation: &Operation) -> bool {
+    matches!(operation.order, Order::Receive { .. })
 }

@@ -9,6 +9,7 @@ use super::knowledge::Need;
 use super::outputs;
 use super::transport::{CallError, refusal};
 use super::{CashuError, Inner, MintAddress, TicketWallet, Unit};
+use crate::wallet::bolt11::Bolt11;
 
 /// The counter of the keys that lock quotes (NUT-20).
 const QUOTE_KEYS: &str = "nut20";
@@ -125,6 +126,9 @@ impl Inner {
         if answer.quote.is_empty() || answer.quote.len() > 512 || answer.request.len() > 8192 {
             return Err(CashuError::BadAnswer { reason: "the quote is not possible" });
         }
+        if asks_for_more(&answer.request, &operation.unit, operation.amount) {
+            return Err(CashuError::BadAnswer { reason: "the invoice is for more than was asked" });
+        }
         let locked = answer.pubkey.is_some_and(|echo| echo.eq_ignore_ascii_case(&key.to_hex()));
         operation.state = State::Quoted(Quote {
             method: method.to_owned(),
@@ -204,5 +208,45 @@ impl Inner {
                 number: numbers.as_mut().and_then(Iterator::next),
             })
             .collect())
+    }
+}
+
+/// Whether an invoice takes more than the quote is for. What is no invoice, or of a unit that is not
+/// bitcoin, nobody here can tell.
+fn asks_for_more(request: &str, unit: &Unit, amount: u64) -> bool {
+    let most = match unit.as_str() {
+        "sat" => amount.saturating_mul(1000),
+        "msat" => amount,
+        _ => return false,
+    };
+    Bolt11::parse(request)
+        .is_ok_and(|invoice| invoice.amount.is_none_or(|found| found.as_u64() > most))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::primitives::Millisats;
+    use crate::wallet::simulated::SimulatedNetwork;
+    use crate::wallet::{LightningWallet as _, NewInvoice};
+
+    #[tokio::test]
+    async fn an_invoice_over_more_than_the_quote_is_not_shown_to_who_pays() {
+        let network = SimulatedNetwork::new(Env::system());
+        let wallet = network.wallet("mint", Millisats::new(0)).expect("new");
+        let expiry = Duration::from_secs(60);
+        let new = NewInvoice { amount: Millisats::new(21_000), description: None, expiry };
+        let invoice = wallet.make_invoice(new).await.expect("made").bolt11;
+        let open = wallet.make_amountless_invoice(None, expiry).expect("made").bolt11;
+        let unit = |name: &str| name.parse::<Unit>().expect("a unit");
+        assert!(!asks_for_more(&invoice, &unit("sat"), 21));
+        assert!(asks_for_more(&invoice, &unit("sat"), 20));
+        assert!(asks_for_more(&invoice, &unit("msat"), 20_999));
+        assert!(asks_for_more(&open, &unit("sat"), 21), "whoever pays would choose");
+        assert!(!asks_for_more(&invoice, &unit("vip"), 1), "a ticket has no price here");
+        assert!(!asks_for_more("pay me", &unit("sat"), 1));
     }
 }

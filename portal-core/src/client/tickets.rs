@@ -40,9 +40,10 @@ impl Tickets<'_> {
     /// ([`TicketWallet::recover`]).
     ///
     /// # Errors
-    /// [`Error::WrongReply`] when it is no gift; the wallet's error when the token is worth nothing
-    /// (the request is handled then), or cannot be saved, or too many gifts wait for their mints
-    /// (it is given again).
+    /// [`Error::WrongReply`] when it is no gift; the wallet's error when the token is worth nothing,
+    /// or its mint may not be asked (either way the request is handled, and what may be worth
+    /// something stays in the journal); when it cannot be saved, or too many gifts wait for their
+    /// mints, it is given again.
     ///
     /// # Cancel safety
     /// Safe to drop and to call again.
@@ -197,5 +198,13 @@ impl std::fmt::Debug for Tickets<'_> {
 
 /// The same question of the same service has one answer, also when it comes over another relay.
 fn key(request: &IncomingRequest, asked: &CashuRequest) -> String {
-    format!("request:{}:{}", request.service.to_hex(), asked.request_id.as_str())
+    /// Longer ids are hashed: keys of operations have a bound, and ids are chosen by strangers.
+    const LONGEST: usize = 128;
+
+    let service = request.service.to_hex();
+    let id = asked.request_id.as_str();
+    if id.len() <= LONGEST {
+        return format!("request:{service}:{id}");
+    }
+    format!("request:{service}:sha256:{}", hex::encode(Sha256::digest(id.as_bytes())))
 }

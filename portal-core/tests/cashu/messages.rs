@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use portal_core::cashu::{Allowance, CashuError, Expected, TicketWallet};
-use portal_core::client::{Answered, Client, IncomingRequest};
+use portal_core::client::{Answered, Client, IncomingRequest, RequestBody};
 use portal_core::env::Env;
 use portal_core::event::PortalEvent;
 use portal_core::identity::LocalKey;
-use portal_core::primitives::ErrorCode;
+use portal_core::primitives::{ErrorCode, RequestId};
 use portal_core::protocol::ticket::CashuStatus;
 use portal_core::relay::RelayAddress;
 use portal_core::service::{Call, NewCashuRequest, Recipient, Service};
@@ -193,6 +193,37 @@ async fn a_token_that_was_not_asked_for_is_no_success() {
             (event, wrong) => panic!("{event:?} instead of {wrong:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_token_is_as_long_as_a_message_can_carry_and_no_longer() {
+    use portal_core::cashu::MOST_MESSAGE_BYTES;
+
+    let scene = scene().await;
+    let longest = format!("cashuB{}", "A".repeat(MOST_MESSAGE_BYTES - 6));
+    let gift = send(&scene, &longest).await;
+    let RequestBody::TicketGift(body) = &gift.body else { panic!("a gift") };
+    assert_eq!(body.token, longest, "its recipient can read it");
+    let person = Recipient::new(scene.client.main_key());
+    let longer = format!("{longest}A");
+    let refused = scene.service.tickets().send(person, longer, Call::default()).await;
+    assert!(refused.is_err(), "it would be sent, and read by nobody");
+}
+
+#[tokio::test]
+async fn an_id_of_any_length_has_one_answer() {
+    let scene = scene().await;
+    let minted = scene.shop.mint("m", given(&scene.mint, "vip", 2, None)).await.expect("mints");
+    scene.phone.receive("r", &minted.token.expect("a token")).await.expect("receives");
+    let person = Recipient::new(scene.client.main_key());
+    let new = NewCashuRequest { mint_url: scene.mint.url(), unit: "vip".to_owned(), amount: 1 };
+    scene.service.tickets().request(person, new, Call::default()).await.expect("asked");
+    let mut request = next(&scene.client).await;
+    let RequestBody::Ticket(asked) = &mut request.body else { panic!("a question") };
+    asked.request_id = RequestId::new("x".repeat(2000));
+    let tickets = scene.client.tickets(&scene.phone);
+    assert_eq!(tickets.answer(&request, false).await.expect("answers"), Answered::Given);
+    assert_eq!(holds(&scene.phone, "vip").await, (1, 0, 1));
 }
 
 #[tokio::test]
