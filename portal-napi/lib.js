@@ -82,6 +82,52 @@ async function* events() {
   }
 }
 
+/** Why the wallet of an app did not do as asked: throw it, or reject with it. */
+class WalletFault extends Error {
+  constructor(kind, { code, reason } = {}) {
+    super(reason ?? kind)
+    this.name = 'WalletFault'
+    this.kind = kind
+    this.code = code
+    this.reason = reason
+  }
+}
+
+// Between the addon and an app's wallet go texts: JSON, with amounts as digits.
+const read = (text) =>
+  JSON.parse(text, (key, value) => (/Msat$/.test(key) && typeof value === 'string' ? BigInt(value) : value))
+const write = (value) => JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? part.toString() : part))
+
+/** Never rejects: what the app throws becomes a fault. */
+async function answered(app, text) {
+  try {
+    const { method, params } = read(text)
+    if (method === 'shutdown' && typeof app.shutdown !== 'function') return write({ value: null })
+    if (typeof app[method] !== 'function') throw new WalletFault('unsupported')
+    return write({ value: (await app[method](...params)) ?? null })
+  } catch (error) {
+    if (error instanceof WalletFault) {
+      const { kind, code, reason } = error
+      return JSON.stringify({ fault: { kind: String(kind), code: code && String(code), reason: reason && String(reason) } })
+    }
+    // Its text may hold anything of the app's, so it is not repeated.
+    return '{"fault":{"kind":"other","reason":"the wallet of the app threw something unexpected"}}'
+  }
+}
+
+const { Wallet } = exported
+Wallet.fromApp = (app) => {
+  const wallet = Wallet.fromAppCalls((text) => answered(app, text))
+  const tell = (event) => wallet.appEvent(write(event))
+  app.listen?.({
+    settled: (payment) => tell({ type: 'settled', payment }),
+    reconnected: () => tell({ type: 'reconnected' }),
+    disconnected: () => tell({ type: 'disconnected' }),
+  })
+  return wallet
+}
+exported.WalletFault = WalletFault
+
 exported.Requests.prototype[Symbol.asyncIterator] = requests
 exported.EventStream.prototype[Symbol.asyncIterator] = events
 

@@ -27,9 +27,12 @@ impl Client {
         options: ClientOptions,
     ) -> Result<Arc<Self>, PortalError> {
         let options = options.checked()?;
-        let builder = client::Client::builder(keypair.key())
+        let mut builder = client::Client::builder(keypair.key())
             .relays(options.relays)
             .allow_private_relays(options.allow_private_relays);
+        if let Some(rates) = options.rates {
+            builder = builder.rates(rates);
+        }
         let handle = runtime::handle()?.clone();
         runtime::finish(async move {
             let builder = match open_store(options.database).await? {

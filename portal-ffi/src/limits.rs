@@ -17,6 +17,8 @@ pub const WALLET_LINK: usize = 8192;
 pub const RELAY: usize = 512;
 /// Relays of one's own.
 pub const RELAYS: usize = 32;
+/// Sources of exchange rates.
+pub const RATES: usize = 16;
 /// Subkeys of one person.
 pub const SUBKEYS: usize = 64;
 /// Permissions granted at a login.

@@ -34,6 +34,9 @@ impl Service {
         let mut builder = service::Service::builder(keypair.key())
             .relays(options.relays)
             .allow_private_relays(options.allow_private_relays);
+        if let Some(rates) = options.rates {
+            builder = builder.rates(rates);
+        }
         if let Some(wallet) = wallet {
             builder = builder.wallet(wallet.port());
         }

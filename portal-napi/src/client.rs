@@ -36,6 +36,10 @@ impl Client {
             let builder = client::Client::builder(key)
                 .relays(options.relays)
                 .allow_private_relays(options.allow_private_relays);
+            let builder = match options.rates {
+                Some(rates) => builder.rates(rates),
+                None => builder,
+            };
             let builder = match open_store(options.database).await? {
                 Some(store) => builder.store(store),
                 None => builder,

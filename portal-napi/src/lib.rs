@@ -9,6 +9,7 @@
 mod client;
 mod error;
 mod events;
+mod foreign;
 mod keys;
 mod limits;
 mod service;

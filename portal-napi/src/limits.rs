@@ -19,6 +19,8 @@ pub const WALLET_LINK: usize = 8192;
 pub const RELAY: usize = 512;
 /// Relays of one's own.
 pub const RELAYS: usize = 32;
+/// Sources of exchange rates.
+pub const RATES: usize = 16;
 /// Subkeys of one person.
 pub const SUBKEYS: usize = 64;
 /// Permissions granted at a login.
@@ -29,6 +31,8 @@ pub const NAME: usize = 256;
 pub const SENTENCE: usize = 4096;
 /// A BOLT11 invoice.
 pub const INVOICE: usize = 8192;
+/// Payments of one list.
+pub const PAYMENTS: u32 = 1000;
 /// A path of the file system.
 pub const PATH: usize = 4096;
 /// All bitcoin there will be, in millisatoshi.

@@ -47,6 +47,10 @@ impl Service {
             let options = options.checked()?;
             let builder =
                 builder.relays(options.relays).allow_private_relays(options.allow_private_relays);
+            let builder = match options.rates {
+                Some(rates) => builder.rates(rates),
+                None => builder,
+            };
             let builder = match open_store(options.database).await? {
                 Some(store) => builder.store(store),
                 None => builder,

@@ -1,6 +1,7 @@
 // Compiled, not run: the declarations fit their use.
 
-import { Client, EventStream, Keypair, PortalError, Service, SimulatedNetwork } from '..'
+import { Client, EventStream, Keypair, PortalError, Service, SimulatedNetwork, Wallet, WalletFault } from '..'
+import type { LightningWallet } from '..'
 
 export async function sell(service: Service, person: string): Promise<boolean> {
   const id = await service.requestSinglePayment(person, [], { amount: 1000n, currency: 'Millisats' })
@@ -32,3 +33,19 @@ export function start(): Promise<Service> {
 
 // @ts-expect-error amounts are bigint
 export const wrong = SimulatedNetwork.inMemory().wallet('merchant', 0)
+
+export function own(inner: Wallet): Wallet {
+  const app: LightningWallet = {
+    info: () => inner.info(),
+    balance: () => inner.balance(),
+    makeInvoice: ({ amountMsat, expirySeconds }) => inner.makeInvoice({ amountMsat, expirySeconds }),
+    lookup: (hash) => inner.lookup(hash),
+    pay: async ({ paymentHash }) => {
+      if (paymentHash === '') throw new WalletFault('refused', { code: 'RESTRICTED' })
+      return { status: 'pending' }
+    },
+    list: ({ since, offset, limit }) => inner.list({ since, offset, limit }),
+    listen: (listener) => listener.reconnected(),
+  }
+  return Wallet.fromApp(app)
+}

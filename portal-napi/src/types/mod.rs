@@ -7,6 +7,7 @@ pub mod options;
 pub mod payment;
 pub mod relay;
 pub mod request;
+pub mod wallet;
 
 use portal_core::primitives::Timestamp;
 
