@@ -1,15 +1,23 @@
-//! PostgreSQL, over cdk's own driver and tables.
+//! PostgreSQL: cdk's tables and SQL, over a driver of our own.
+
+mod connection;
+mod statement;
+mod target;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cdk_postgres::{MintPgDatabase, PgConfig, PgConnectionPool, PostgresConnection};
+use cdk_sql_common::SQLMintDatabase;
 use cdk_sql_common::pool::Pool;
 use cdk_sql_common::stmt::query;
 use cdk_sql_common::value::Value;
 use portal_core::primitives::Secret;
 
+pub(super) use self::connection::{Connection, Driver};
+use self::target::Target;
 use super::accounts::Accounts;
 use super::{Access, Hold, Store, StoreError};
 
@@ -29,28 +37,26 @@ const LOCK: &str = "SELECT CASE WHEN pg_try_advisory_lock(\
      THEN 1 ELSE 0 END";
 
 /// The connection whose session has the lock.
-pub(super) struct Advisory(#[expect(dead_code, reason = "held for its drop")] PostgresConnection);
+pub(super) struct Advisory(#[expect(dead_code, reason = "held for its drop")] Connection);
 
 pub(super) async fn open(
     connection: &Secret<String>,
     max_connections: usize,
     access: Access,
 ) -> Result<Store, StoreError> {
-    let config =
-        |most| PgConfig::new(connection.expose(), None, Some(most), Some(TIMEOUT.as_secs()));
-    config(max_connections).validate()?;
+    let target = |most| Target::parse(connection.expose(), most);
     let hold = match access {
-        Access::Alone => Some(Hold::Advisory(lock(config(1)).await?)),
+        Access::Alone => Some(Hold::Advisory(lock(target(1)?).await?)),
         Access::Beside => None,
     };
-    let database = Arc::new(MintPgDatabase::new(config(max_connections)).await?);
-    let pool = Pool::<PgConnectionPool>::new(config(OWN_CONNECTIONS));
+    let database = Arc::new(SQLMintDatabase::<Driver>::new(target(max_connections)?).await?);
+    let pool = Pool::<Driver>::new(target(OWN_CONNECTIONS)?);
     Ok(Store { mint: database.clone(), keys: database, accounts: Accounts::Postgres(pool), hold })
 }
 
 /// The server may learn a little late that the process before this one is gone.
-async fn lock(config: PgConfig) -> Result<Advisory, StoreError> {
-    let connection = PostgresConnection::new(config, TIMEOUT, Arc::new(AtomicBool::new(false)));
+async fn lock(target: Target) -> Result<Advisory, StoreError> {
+    let connection = Connection::new(target, Arc::new(AtomicBool::new(false)), TIMEOUT);
     for _ in 0..LOCK_TRIES {
         match query(LOCK)?.pluck(&connection).await? {
             Some(Value::Integer(1)) => return Ok(Advisory(connection)),
