@@ -36,7 +36,7 @@ pub struct Store {
 enum Hold {
     File(std::fs::File),
     #[cfg(feature = "postgres")]
-    Advisory(postgres::Advisory),
+    Advisory(Box<postgres::Advisory>),
 }
 
 /// Whether other processes are kept away.

@@ -46,7 +46,7 @@ pub(super) async fn open(
 ) -> Result<Store, StoreError> {
     let target = |most| Target::parse(connection.expose(), most);
     let hold = match access {
-        Access::Alone => Some(Hold::Advisory(lock(target(1)?).await?)),
+        Access::Alone => Some(Hold::Advisory(Box::new(lock(target(1)?).await?))),
         Access::Beside => None,
     };
     let database = Arc::new(SQLMintDatabase::<Driver>::new(target(max_connections)?).await?);
