@@ -161,6 +161,7 @@ impl Mint {
         let url = config.url.clone().unwrap_or_else(|| format!("http://{address}"));
         let shared = Arc::new(Shared {
             cdk: routes(&mint).await?,
+            answers: Arc::new(HttpCache::new(CACHE, CACHE, None)),
             mint: Arc::clone(&mint),
             store,
             door,

@@ -29,7 +29,7 @@ const TALKATIVE: [&str; 8] = [
 
 /// Without a filter of somebody: ours, and of cdk only what matters.
 const USUAL: &str = "info,cdk=warn,cdk_axum=off,cdk_common=warn,cdk_signatory=warn,\
-                     cdk_sql_common=error,cdk_sqlite=warn,cdk_postgres=warn";
+                     cdk_sql_common=error,cdk_sqlite=warn";
 
 /// Begins to log. Only once in a process; later calls change nothing.
 ///

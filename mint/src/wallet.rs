@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portal_core::env::Env;
 use portal_core::primitives::Secret;
-use portal_core::relay::RelayPool as _;
+use portal_core::relay::RelayPool;
 use portal_core::relay::nostr::{NostrRelays, RelayOptions};
 use portal_core::wallet::LightningWallet;
 use portal_core::wallet::nwc::{ConnectError, NwcOptions, NwcUri, NwcUriError, NwcWallet};
@@ -132,7 +132,7 @@ fn linked(link: &Secret<String>, env: Env) -> Result<Arc<dyn LightningWallet>, W
     let relays = uri.relays.clone();
     let connector_env = env.clone();
     let handle = tokio::runtime::Handle::current();
-    let connect = move |sink| {
+    let connect = move |sink| -> Arc<dyn RelayPool> {
         // The operator's own choice, wherever they are.
         let options = RelayOptions { allow_private: true, ..RelayOptions::default() };
         let pool = NostrRelays::start(handle, connector_env, sink, options);

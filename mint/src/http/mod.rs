@@ -7,6 +7,7 @@ mod quotes;
 mod refusal;
 pub mod server;
 mod sockets;
+mod swap;
 mod units;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cdk_axum::cache::HttpCache;
 use portal_core::env::Env;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -64,6 +66,8 @@ pub struct Shared {
     pub env: Env,
     /// cdk's own router.
     pub cdk: Router,
+    /// What was answered a moment ago, for those who did not hear it.
+    pub answers: Arc<HttpCache>,
     /// What is left to do of requests whose wallets hung up.
     pub tasks: TaskTracker,
 }
@@ -179,6 +183,7 @@ async fn answer(shared: &Arc<Shared>, passed: Passed, request: Request) -> Respo
         Endpoint::Mint(_) if looks => issue::mint(shared, lightning_only, request).await,
         Endpoint::MintBatch(_) if looks => issue::batch(shared, lightning_only, request).await,
         Endpoint::Melt(_) if shared.melt_inputs_max.is_some() => issue::melt(shared, request).await,
+        Endpoint::Swap => swap::swap(shared, request).await,
         Endpoint::Keys
         | Endpoint::Keysets
         | Endpoint::MintQuote(_)
@@ -187,7 +192,6 @@ async fn answer(shared: &Arc<Shared>, passed: Passed, request: Request) -> Respo
         | Endpoint::MintBatch(_)
         | Endpoint::MeltQuote(_)
         | Endpoint::Melt(_)
-        | Endpoint::Swap
         | Endpoint::CheckState
         | Endpoint::Restore
         | Endpoint::Socket => Ok(forward(shared, request).await),

@@ -37,7 +37,7 @@ pub struct Account {
 pub(super) enum Accounts {
     Sqlite(Arc<Pool<cdk_sqlite::SqliteConnectionManager>>),
     #[cfg(feature = "postgres")]
-    Postgres(Arc<Pool<cdk_postgres::PgConnectionPool>>),
+    Postgres(Arc<Pool<super::postgres::Driver>>),
 }
 
 impl Accounts {

@@ -35,7 +35,7 @@ pub struct Store {
 enum Hold {
     File(#[expect(dead_code, reason = "held for its drop")] std::fs::File),
     #[cfg(feature = "postgres")]
-    Advisory(postgres::Advisory),
+    Advisory(Box<postgres::Advisory>),
 }
 
 /// Whether other processes are kept away.

@@ -162,23 +162,25 @@ async fn batches_are_as_long_as_the_file_says() {
 /// Ends the connection whose session keeps other mints away, as a restart of the server does.
 #[cfg(feature = "postgres")]
 async fn cut_the_lock(connection: &str) {
-    use cdk_postgres::{PgConfig, PostgresConnection};
-    use cdk_sql_common::stmt::query;
-
-    let config = PgConfig::new(connection, None, Some(1), Some(10));
-    let connection =
-        PostgresConnection::new(config, std::time::Duration::from_secs(10), Default::default());
+    let of_schema = |word: &&str| word.starts_with("schema=");
+    let words = || connection.split_whitespace();
+    let server: Vec<&str> = words().filter(|word| !of_schema(word)).collect();
+    let schema = words().find(of_schema).and_then(|word| word.split_once('=')).expect("named").1;
+    let (client, driver) = tokio_postgres::connect(&server.join(" "), tokio_postgres::NoTls)
+        .await
+        .expect("the server answers");
+    let driver = tokio::spawn(driver);
+    client.batch_execute(&format!("SET search_path TO {schema}")).await.expect("a schema");
     // Its name is in two halves there.
     let cut = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_locks, \
          LATERAL (SELECT hashtextextended('portal-mint:' || current_database() || ':' \
              || current_schema(), 0) AS name) AS own \
          WHERE locktype = 'advisory' AND objsubid = 1 \
              AND ((classid::bigint << 32) | objid::bigint) = own.name";
-    let ended = query(cut).expect("a question").pluck(&connection).await.expect("an answer");
-    assert!(
-        matches!(ended, Some(cdk_sql_common::value::Value::Integer(1))),
-        "one connection was ended: {ended:?}"
-    );
+    let ended: i64 = client.query_one(cut, &[]).await.expect("an answer").get(0);
+    assert_eq!(ended, 1, "one connection was ended");
+    drop(client);
+    driver.await.expect("no panic").expect("it ends well");
 }
 
 #[cfg(feature = "postgres")]

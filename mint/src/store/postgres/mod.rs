@@ -1,16 +1,24 @@
-//! PostgreSQL, over cdk's own driver and tables.
+//! PostgreSQL: cdk's tables and SQL, over a driver of our own.
+
+mod connection;
+mod statement;
+mod target;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cdk_postgres::{MintPgDatabase, PgConfig, PgConnectionPool, PostgresConnection};
+use cdk_sql_common::SQLMintDatabase;
 use cdk_sql_common::pool::Pool;
 use cdk_sql_common::stmt::query;
 use cdk_sql_common::value::Value;
 use portal_core::primitives::Secret;
 use tokio::sync::Mutex;
 
+pub(super) use self::connection::{Connection, Driver};
+use self::target::Target;
 use super::accounts::Accounts;
 use super::{Access, Hold, Store, StoreError};
 
@@ -36,8 +44,8 @@ const HELD: &str = "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_locks \
 /// The connection whose session has the lock. The server gives the lock away when that connection
 /// ends: when the server starts anew, or the network is cut.
 pub(super) struct Advisory {
-    config: PgConfig,
-    connection: Mutex<PostgresConnection>,
+    target: Target,
+    connection: Mutex<Connection>,
 }
 
 impl Advisory {
@@ -49,7 +57,7 @@ impl Advisory {
             return Ok(());
         }
         tracing::warn!("the connection that keeps other mints away was lost");
-        *connection = lock(&self.config).await?;
+        *connection = lock(self.target.clone()).await?;
         Ok(())
     }
 }
@@ -59,26 +67,23 @@ pub(super) async fn open(
     max_connections: usize,
     access: Access,
 ) -> Result<Store, StoreError> {
-    let config =
-        |most| PgConfig::new(connection.expose(), None, Some(most), Some(TIMEOUT.as_secs()));
-    config(max_connections).validate()?;
+    let target = |most| Target::parse(connection.expose(), most);
     let hold = match access {
         Access::Alone => {
-            let config = config(1);
-            let connection = Mutex::new(lock(&config).await?);
-            Some(Hold::Advisory(Advisory { config, connection }))
+            let target = target(1)?;
+            let connection = Mutex::new(lock(target.clone()).await?);
+            Some(Hold::Advisory(Box::new(Advisory { target, connection })))
         }
         Access::Beside => None,
     };
-    let database = Arc::new(MintPgDatabase::new(config(max_connections)).await?);
-    let pool = Pool::<PgConnectionPool>::new(config(OWN_CONNECTIONS));
+    let database = Arc::new(SQLMintDatabase::<Driver>::new(target(max_connections)?).await?);
+    let pool = Pool::<Driver>::new(target(OWN_CONNECTIONS)?);
     Ok(Store { mint: database.clone(), keys: database, accounts: Accounts::Postgres(pool), hold })
 }
 
 /// The server may learn a little late that the process before this one is gone.
-async fn lock(config: &PgConfig) -> Result<PostgresConnection, StoreError> {
-    let stale = Arc::new(AtomicBool::new(false));
-    let connection = PostgresConnection::new(config.clone(), TIMEOUT, stale);
+async fn lock(target: Target) -> Result<Connection, StoreError> {
+    let connection = Connection::new(target, Arc::new(AtomicBool::new(false)), TIMEOUT);
     for _ in 0..LOCK_TRIES {
         if ask(LOCK, &connection).await? {
             return Ok(connection);
@@ -89,7 +94,7 @@ async fn lock(config: &PgConfig) -> Result<PostgresConnection, StoreError> {
 }
 
 /// The answer to a question that is answered by 1 or 0.
-async fn ask(question: &str, connection: &PostgresConnection) -> Result<bool, StoreError> {
+async fn ask(question: &str, connection: &Connection) -> Result<bool, StoreError> {
     match query(question)?.pluck(connection).await? {
         Some(Value::Integer(answer)) => Ok(answer == 1),
         Some(_) | None => Err(StoreError::Unexpected { what: "the answer to a lock" }),
