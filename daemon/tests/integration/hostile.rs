@@ -156,9 +156,15 @@ async fn nonsense_is_answered_and_harms_nobody() {
         ("IssueJwt", json!({"target_key": key, "duration_hours": i64::MAX}), "invalid_time"),
         (
             "RequestInvoice",
-            json!({"recipient_key": key, "subkeys": [], "content": {"amount": u64::MAX,
+            json!({"recipient_key": key, "subkeys": [], "content": {"amount": 1_000,
             "currency": "Millisats", "expires_at": u64::MAX}}),
             "invalid_time",
+        ),
+        (
+            "RequestInvoice",
+            json!({"recipient_key": key, "subkeys": [], "content": {"amount": u64::MAX,
+            "currency": "Millisats", "expires_at": 0}}),
+            "invalid_amount",
         ),
         (
             "RequestSinglePayment",

@@ -215,7 +215,7 @@ async fn small_commands_are_answered() {
     assert_eq!(
         wallet,
         json!({"type": "wallet_info", "wallet_type": "simulated", "balance_msat": 1_000_000,
-            "balance_at": null, "network": "regtest", "caps_fees": true})
+            "balance_at": null, "stale": false, "network": "regtest", "caps_fees": true})
     );
     let relay = json!({"relay": world.relay.url()});
     assert_eq!(socket.data("AddRelay", relay.clone()).await["relay"], world.relay.url());
