@@ -6037,6 +6037,13 @@ data class ClientOptions (
      * Whether services may name relays on private addresses: for development and tests.
      */
     val `allowPrivateRelays`: kotlin.Boolean = false 
+    , 
+    /**
+     * Where exchange rates come from, which amounts in fiat need: `all` public sources, or some of
+     * `kraken`, `coinbase`, `coingecko`, `bitpay`, `yadio`, `bitso`, `nobitex` and `exir`, each
+     * also at another address (`kraken=https://…`). None when empty.
+     */
+    val `rates`: List<kotlin.String> = listOf() 
     
 ){
     
@@ -6056,19 +6063,22 @@ public object FfiConverterTypeClientOptions: FfiConverterRustBuffer<ClientOption
             FfiConverterSequenceString.read(buf),
             FfiConverterOptionalString.read(buf),
             FfiConverterBoolean.read(buf),
+            FfiConverterSequenceString.read(buf),
         )
     }
 
     override fun allocationSize(value: ClientOptions) = (
             FfiConverterSequenceString.allocationSize(value.`relays`) +
             FfiConverterOptionalString.allocationSize(value.`database`) +
-            FfiConverterBoolean.allocationSize(value.`allowPrivateRelays`)
+            FfiConverterBoolean.allocationSize(value.`allowPrivateRelays`) +
+            FfiConverterSequenceString.allocationSize(value.`rates`)
     )
 
     override fun write(value: ClientOptions, buf: ByteBuffer) {
             FfiConverterSequenceString.write(value.`relays`, buf)
             FfiConverterOptionalString.write(value.`database`, buf)
             FfiConverterBoolean.write(value.`allowPrivateRelays`, buf)
+            FfiConverterSequenceString.write(value.`rates`, buf)
     }
 }
 
@@ -6934,6 +6944,13 @@ data class ServiceOptions (
      * Whether people may name relays on private addresses: for development and tests.
      */
     val `allowPrivateRelays`: kotlin.Boolean = false 
+    , 
+    /**
+     * Where exchange rates come from, which amounts in fiat need: `all` public sources, or some of
+     * `kraken`, `coinbase`, `coingecko`, `bitpay`, `yadio`, `bitso`, `nobitex` and `exir`, each
+     * also at another address (`kraken=https://…`). None when empty.
+     */
+    val `rates`: List<kotlin.String> = listOf() 
     
 ): Disposable{
     
@@ -6948,7 +6965,8 @@ data class ServiceOptions (
         this.`relays`,
         this.`database`,
         this.`wallet`,
-        this.`allowPrivateRelays`
+        this.`allowPrivateRelays`,
+        this.`rates`
     )
     }
     
@@ -6965,6 +6983,7 @@ public object FfiConverterTypeServiceOptions: FfiConverterRustBuffer<ServiceOpti
             FfiConverterOptionalString.read(buf),
             FfiConverterOptionalTypeWallet.read(buf),
             FfiConverterBoolean.read(buf),
+            FfiConverterSequenceString.read(buf),
         )
     }
 
@@ -6972,7 +6991,8 @@ public object FfiConverterTypeServiceOptions: FfiConverterRustBuffer<ServiceOpti
             FfiConverterSequenceString.allocationSize(value.`relays`) +
             FfiConverterOptionalString.allocationSize(value.`database`) +
             FfiConverterOptionalTypeWallet.allocationSize(value.`wallet`) +
-            FfiConverterBoolean.allocationSize(value.`allowPrivateRelays`)
+            FfiConverterBoolean.allocationSize(value.`allowPrivateRelays`) +
+            FfiConverterSequenceString.allocationSize(value.`rates`)
     )
 
     override fun write(value: ServiceOptions, buf: ByteBuffer) {
@@ -6980,6 +7000,7 @@ public object FfiConverterTypeServiceOptions: FfiConverterRustBuffer<ServiceOpti
             FfiConverterOptionalString.write(value.`database`, buf)
             FfiConverterOptionalTypeWallet.write(value.`wallet`, buf)
             FfiConverterBoolean.write(value.`allowPrivateRelays`, buf)
+            FfiConverterSequenceString.write(value.`rates`, buf)
     }
 }
 
