@@ -155,8 +155,27 @@ export declare class SimulatedNetwork {
 export declare class Wallet {
   /** A wallet behind a `nostr+walletconnect://` link. Does not wait for the connection. */
   static nwc(link: string): Wallet
+  /** As `nwc`, with a say in what the link may do and a memory for how it is sealed. */
+  static nwcWith(link: string, options: WalletLinkOptions): Promise<Wallet>
+  /**
+   * What `Wallet.fromApp` stands on: one function that is called with a text for everything, and
+   * resolves to a text. Use `fromApp`.
+   */
+  static fromAppCalls(call: (arg: string) => Promise<string>): Wallet
+  /** What the listener of `Wallet.fromApp` stands on. Use that. */
+  appEvent(event: string): void
   /** What is in it, in millisatoshi. */
   balanceMsat(): Promise<bigint>
+  /** What it is and can do. Also a test of the connection. */
+  info(): Promise<WalletDescription>
+  /** What is in it, and when that was true. */
+  balance(): Promise<WalletBalance>
+  /** Makes an invoice: BOLT11. */
+  makeInvoice(order: InvoiceOrder): Promise<string>
+  /** Where a payment stands, either way; null when the wallet does not know the hash. */
+  lookup(paymentHash: string): Promise<WalletPayment | null>
+  /** Payments, newest first. */
+  list(query: PaymentQuery): Promise<Array<WalletPayment>>
   /** Ends its connections. Idempotent. */
   shutdown(): Promise<void>
 }
@@ -237,6 +256,16 @@ export interface IncomingRequest {
   body: RequestBody
 }
 
+/** An invoice to make. */
+export interface InvoiceOrder {
+  /** More than zero. */
+  amountMsat: bigint
+  /** For the payer. */
+  description?: string
+  /** How long it can be paid. */
+  expirySeconds: number
+}
+
 /** What a valid session token says. Moments are seconds since the Unix epoch. */
 export interface JwtClaims {
   /** The key of the service that it is for. */
@@ -273,6 +302,18 @@ export declare function parseHandshakeUrl(url: string): HandshakeUrlParts
 
 /** Reads a public key as an npub or 64 hex digits, and gives all its forms. */
 export declare function parsePublicKey(text: string): PublicKeyForms
+
+/** Which payments to list: settled ones at least. */
+export interface PaymentQuery {
+  /** Made at this moment or later, in seconds since the Unix epoch. */
+  since: number
+  /** Only those that left, or only those that came in. */
+  outgoing?: boolean
+  /** Skip this many. */
+  offset: number
+  /** At most this many. */
+  limit: number
+}
 
 /** A payment that is asked for. */
 export interface PaymentRequest {
@@ -399,6 +440,12 @@ export interface StartOptions {
   database?: string
   /** Whether others may name relays on private addresses: for development and tests. */
   allowPrivateRelays?: boolean
+  /**
+   * Where exchange rates come from, which amounts in fiat need: `all` public sources, or some of
+   * `kraken`, `coinbase`, `coingecko`, `bitpay`, `yadio`, `bitso`, `nobitex` and `exir`, each
+   * also at another address (`kraken=https://…`). None when absent.
+   */
+  rates?: Array<string>
 }
 
 /** One entry of a stream's log. Indices start at 0 and have no gaps. */
@@ -415,3 +462,60 @@ export interface StreamEvent {
 
 /** Checks signature and time of a session token that the owner of this key made. */
 export declare function verifyJwt(issuerKey: string, token: string): JwtClaims
+
+/** What is in a wallet, and when that was true. */
+export interface WalletBalance {
+  /** In millisatoshi. */
+  amountMsat: bigint
+  /** In seconds since the Unix epoch. */
+  at: number
+}
+
+/** What a wallet is and can do. */
+export interface WalletDescription {
+  /** What to call it: `nwc`, `simulated`, or a name of an app's own. */
+  kind: string
+  /** `bitcoin`, `testnet`, `signet` or `regtest`, when known. */
+  network?: string
+  /** NIP-47 names of what it can do: `make_invoice`, `pay_invoice`, `lookup_invoice`, … */
+  methods: Array<string>
+  /** Whether it tells of incoming payments by itself. */
+  notifies: boolean
+  /** Whether the most that a payment may cost on top is kept before anything is sent. */
+  capsFees: boolean
+}
+
+/** How a wallet is linked. */
+export interface WalletLinkOptions {
+  /**
+   * Whether the link may be one that can spend; true when absent. When not, the wallet is asked
+   * what the link may do before the first call after each connect, and one that can spend is not
+   * used.
+   */
+  allowSpending?: boolean
+  /**
+   * A SQLite file of the wallet's own, in which the encryption agreed on is remembered: it is
+   * then never replaced with an older one, not even after a restart.
+   */
+  database?: string
+}
+
+/** A payment in a wallet's own books. */
+export interface WalletPayment {
+  /** 64 hex digits. */
+  paymentHash: string
+  /** Whether it left this wallet; it came into it otherwise. */
+  outgoing: boolean
+  /** Where it stands. */
+  state: 'pending' | 'settled' | 'failed'
+  /** 64 hex digits whose hash is the payment hash; of one that is settled, when the wallet says. */
+  preimage?: string
+  /** When the money moved, in seconds since the Unix epoch. */
+  settledAt?: number
+  /** Without fees. */
+  amountMsat: bigint
+  /** Of one that left. */
+  feeMsat: bigint
+  /** When the invoice or the payment was made, in seconds since the Unix epoch. */
+  createdAt: number
+}
