@@ -157,7 +157,8 @@ fn what_is_no_hex_is_refused_and_a_fault_keeps_its_meaning() {
         (WalletFault::Unreachable, true),
         (WalletFault::Other { reason: "boom".to_owned() }, true),
         (WalletFault::Unsupported, false),
-        (WalletFault::Refused { code: "X".to_owned(), reason: "no".to_owned() }, false),
+        (WalletFault::Refused { code: "RESTRICTED".to_owned(), reason: "no".to_owned() }, false),
+        (WalletFault::Refused { code: "X".to_owned(), reason: "odd".to_owned() }, true),
     ] {
         assert_eq!(fault.of("pay_invoice").outcome_unknown(), unknown);
     }
