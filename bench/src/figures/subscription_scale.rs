@@ -167,8 +167,8 @@ async fn charge(path: &Path, due: u64, report: &mut Report) -> Result<()> {
                 spent.as_secs_f64() * 1e6 / made
             )),
     );
-    // The stream of closes is open too.
-    let lost = due.abs_diff(u64::try_from(open)?.saturating_sub(1));
+    // The streams of closes and of receipts are open too.
+    let lost = due.abs_diff(u64::try_from(open)?.saturating_sub(2));
     let lost = lost + due.abs_diff(u64::try_from(waiting)?);
     report.add(Row::faults(
         "subscription-scale: lost or twice",
