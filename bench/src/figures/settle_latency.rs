@@ -147,7 +147,7 @@ fn behind_a_link(
     let env = Env::system();
     let relays: Vec<_> =
         urls.iter().map(|url| RelayAddress::parse(url)).collect::<Result<_, _>>()?;
-    let connection = NwcConnection::generate(&env, Permission::Spend { budget: None });
+    let connection = NwcConnection::generate(&env, Permission::ReceiveOnly);
     let options = NwcServiceOptions {
         key: Secret::new(env.bytes()),
         relays: relays.clone(),
