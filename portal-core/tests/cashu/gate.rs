@@ -45,7 +45,7 @@ async fn scene() -> Scene {
     let mut owners = [Owner::new(1, &[&mint]), Owner::new(2, &[&mint])];
     for owner in &mut owners {
         owner.patience =
-            Patience { connect: Duration::from_secs(2), answer: Duration::from_millis(300) };
+            Patience { connect: Duration::from_secs(2), answer: Duration::from_millis(600) };
     }
     let shop = owners[0].open().await;
     let phone = owners[1].open().await;

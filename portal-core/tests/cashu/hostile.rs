@@ -265,8 +265,7 @@ async fn a_mint_that_says_something_else_of_its_keyset_than_before_is_refused() 
 async fn a_mint_that_times_out_leaves_the_operation_open() {
     let mint = mint().await;
     let mut owner = Owner::new(1, &[&mint]);
-    owner.patience =
-        Patience { connect: Duration::from_secs(2), answer: Duration::from_millis(200) };
+    owner.patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1) };
     let wallet = owner.open().await;
     wallet.mint("m", new_mint(&mint, "sat", 64)).await.expect("mints");
     mint.faults().once("/v1/swap", Fault::Hang);
@@ -574,8 +573,7 @@ async fn mints_that_are_away_do_not_hold_up_the_others() {
     let (here, away) = (mint().await, mint().await);
     let merchant = Owner::new(1, &[&here, &away]).open().await;
     let mut owner = Owner::new(2, &[&here, &away]);
-    owner.patience =
-        Patience { connect: Duration::from_millis(200), answer: Duration::from_millis(200) };
+    owner.patience = Patience { connect: Duration::from_secs(1), answer: Duration::from_secs(1) };
     let phone = owner.open().await;
     for number in 0..10 {
         let key = format!("away{number}");
